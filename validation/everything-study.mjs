@@ -22,6 +22,7 @@ probe:
   spans: { hypothetical: [last_prompt_token], objectLevel: [] }
   labels: [behavior_given_property]
   sites: residual_after.0
+  wholePrompts: 1
   randomWeights: false
 patching: { sites: residual_after.0, predictors: [one], strings: 3, epsilon: 0.01, tokenBudget: 600, samples: 3 }
 inside:

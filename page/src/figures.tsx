@@ -117,7 +117,10 @@ export function DotFigure({
       draw={(width) => {
         const left = Math.min(Math.round(width * 0.42), 20 + 7 * Math.max(0, ...rows.map(({ label }) => label.length)));
         const right = width < 480 ? 30 : 120;
-        const ends = rows.flatMap(({ estimate }) => (estimate.ok ? [estimate.low, estimate.high] : []));
+        const ends = rows.flatMap(({ estimate, marks = [] }) => [
+          ...(estimate.ok ? [estimate.low, estimate.high] : []),
+          ...marks.flatMap(({ value }) => (value?.ok ? [value.value] : [])),
+        ]);
         const domain: [number, number] = unit === "share" ? [0, 1] : [Math.min(0, ...ends), Math.max(0, ...ends)];
         const x = scale(domain, [left, width - right]);
         const height = rows.length * ROW + AXIS;

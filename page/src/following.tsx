@@ -7,8 +7,8 @@ import { useData } from "./data.js";
 import { SortedTable, type TableColumn, Text, timeWords } from "./parts.js";
 import { Losses } from "./run-parts.js";
 
-/** Milliseconds between two looks. */
-const AGAIN = 2000;
+/** Milliseconds between two looks: at what a process works in, and at what somebody may begin again. */
+const AGAIN = { running: 2000, stopped: 5000 };
 
 export function Following({
   id,
@@ -25,8 +25,9 @@ export function Following({
   useEffect(() => {
     if (found.state === "loading") return;
     // A look that failed, such as one at a file that was just being taken away, is no reason to follow no more.
-    const isOver = found.state === "there" && found.value.state !== "running";
-    const timer = follows && !isOver ? setTimeout(() => setAgain((before) => before + 1), AGAIN) : undefined;
+    const state = found.state === "there" ? found.value.state : (last?.state ?? (follows ? "running" : "finished"));
+    const wait = state === "running" || state === "stopped" ? AGAIN[state] : undefined;
+    const timer = wait === undefined ? undefined : setTimeout(() => setAgain((before) => before + 1), wait);
     const stop = () => clearTimeout(timer);
     if (found.state === "failed") return stop;
     if (last !== undefined && (last.finishedFiles !== found.value.finishedFiles || last.state !== found.value.state))

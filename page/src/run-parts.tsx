@@ -7,6 +7,7 @@ import { estimated, Missing, scopeText, SortedTable, Text } from "./parts.js";
 import { Legend, LinesFigure } from "./plots.js";
 import { Injection, LensMaps, Simulation } from "./inside-maps.js";
 import { ProbeMaps } from "./probe-maps.js";
+import { TakenApart } from "./taken-apart.js";
 
 /** Parts that only some studies have. */
 export function More({
@@ -18,7 +19,7 @@ export function More({
   view: RunView;
   passes: (row: { predictor?: string; target?: string; property?: string }) => boolean;
 }) {
-  const { calibration, matrix, series, probes, lenses, simulation, injection, losses } = view;
+  const { calibration, matrix, series, probes, lenses, simulation, injection, inside, losses } = view;
   return (
     <>
       {losses.length > 0 ? <Losses losses={losses} title="Loss of training" /> : null}
@@ -95,6 +96,7 @@ export function More({
       {probes.ok ? <ProbeMaps probes={probes.value} /> : null}
       {lenses.ok ? <LensMaps lenses={lenses.value} /> : null}
       {simulation.ok ? <Simulation id={id} simulation={simulation.value} /> : null}
+      {inside.ok ? <TakenApart id={id} /> : null}
       {injection.ok ? <Injection injection={injection.value} /> : null}
       {[
         ["Calibration", calibration],
@@ -102,6 +104,7 @@ export function More({
         ["Probes", probes],
         ["Lenses", lenses],
         ["Self-simulation", simulation],
+        ["Answers taken apart", inside],
         ["Concept injection", injection],
       ].map(([name, part]) =>
         typeof part !== "string" && part !== undefined && !part.ok ? (

@@ -8,7 +8,8 @@ export function ticksOf(low: number, high: number, most = 6): number[] {
   const step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough) ?? power;
   const first = Math.ceil(low / step) * step;
   const ticks: number[] = [];
-  for (let at = first; at <= high + step * 1e-9; at += step) ticks.push(Number(at.toPrecision(12)));
+  for (let at = first; at <= high + step * 1e-9; at += step)
+    ticks.push(Math.abs(at) < step * 1e-9 ? 0 : Number(at.toPrecision(12)));
   return ticks;
 }
 

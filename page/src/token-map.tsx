@@ -279,6 +279,14 @@ function TokenMap({ map, measure, from, end }: MapProps) {
         onClick={placeIn}
         onMouseLeave={() => setAt(undefined)}
       >
+        {/* Beside what is scrolled; the picture that is saved has its own. */}
+        <div class="names" aria-hidden="true">
+          <div style={{ width: `${left}px`, height: `${rows.length * ROW}px` }}>
+            {rows.map(({ site }) => (
+              <span>{nameIn(site, left / 6.2)}</span>
+            ))}
+          </div>
+        </div>
         <svg ref={svg} class="wide" width={whole} height={height} viewBox={`0 0 ${whole} ${height}`} aria-hidden="true">
           {cells}
           {at ? (

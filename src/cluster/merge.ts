@@ -241,7 +241,11 @@ export class UnitMerger {
     if (file.startsWith("adapter/")) {
       await rm(join(this.run.path, name.replace(/\.gguf$/, ".checkpoint")), { recursive: true, force: true });
     }
-    if (!/^(states|donorStates)\//.test(file)) return;
+    if (file === "lensTokens") {
+      const states = dirname(dirname(RunFolder.nameOf("lensStates/any")));
+      await rm(join(this.run.path, states), { recursive: true, force: true });
+    }
+    if (!/^(states|donorStates|insideStates)\//.test(file)) return;
     const folder = dirname(name);
     for (const entry of await readdir(join(this.run.path, folder))) {
       const path = join(folder, entry);

@@ -159,7 +159,7 @@ export class UnitSession {
       if (kind === "trained" && file.startsWith("adapter/")) {
         return [...Object.values(adapterFiles(path)), path.replace(/\.gguf$/, ".checkpoint")];
       }
-      return /^(states|donorStates)\//.test(file) ? [dirname(path)] : [path];
+      return /^(states|donorStates|insideStates)\//.test(file) ? [dirname(path)] : [path];
     });
     for (const path of paths) {
       const to = join(folder, relative(this.run.path, path));

@@ -115,8 +115,7 @@ export async function captureWhole(
 
 /** Beside the file of readings, in a unit too. */
 function statesFolder(run: RunFolder): string {
-  const [folder] = RunFolder.nameOf("lensStates/any").split("/");
-  return join(dirname(run.file("lensTokens")), folder as string);
+  return join(dirname(run.file("lensTokens")), dirname(dirname(RunFolder.nameOf("lensStates/any"))));
 }
 
 /** When all is read. */
@@ -241,7 +240,7 @@ export function besideSpans(
     if (own === undefined || others.length > 0) continue;
     const pairs = places.map(({ group, at }, value): [number, number] => [
       groups[group]?.logprobs[at] ?? Number.NaN,
-      (own.targets[value] as TargetReading).logprob,
+      digits((own.targets[value] as TargetReading).logprob),
     ]);
     readings++;
     for (const [one, other] of [[entropyNats, own.entropyNats] as const, ...pairs])

@@ -5,6 +5,7 @@ import { hostname } from "node:os";
 import { isRecord, NO_LINK } from "../base/untrusted.js";
 import { runLockHolder } from "../base/lock.js";
 import { InwardError } from "../errors.js";
+import { cutText } from "../report/document.js";
 import { type RunFolder, RUN_FILES } from "../run/folder.js";
 import { stagesOf } from "../run/stages.js";
 import { unitsProgress } from "../cluster/units-progress.js";
@@ -17,6 +18,8 @@ type NotedEvent = Readonly<Record<string, unknown>> & { readonly time: string; r
 /** Bytes that are read at once; a longer log is read over several looks. */
 const MOST_AT_ONCE = 32 * 1024 * 1024;
 const INCIDENTS = 20;
+/** Characters: the last lines of a log may stand in it. */
+const LONGEST_WHY = 300;
 /** Groups that a rate is told by. */
 const RECENT = 4;
 
@@ -169,6 +172,7 @@ export class RunEvents {
       case "engine_crashed":
       case "item_set_aside":
       case "group_slow":
+      case "unit_ended":
         this.#incidents.push({ time: event.time, what: incidentText(event) });
         if (this.#incidents.length > 10 * INCIDENTS) this.#incidents.splice(0, 9 * INCIDENTS);
     }
@@ -204,10 +208,12 @@ function incidentText(event: NotedEvent): string {
     engine_crashed: "the engine crashed",
     item_set_aside: "a question was set aside",
     group_slow: "a group was slow",
+    unit_ended: "a process ended, and its unit is begun again, or given up",
   };
   const what = words[event.event as keyof typeof words] ?? event.event;
-  const where = [event.stage, event.state, event.key].filter((part) => typeof part === "string").join(", ");
-  return where === "" ? what : `${what}: ${where}`;
+  const where = [event.stage, event.state, event.key, event.unit].filter((part) => typeof part === "string").join(", ");
+  const why = typeof event.message === "string" ? `. ${cutText(event.message, LONGEST_WHY)}` : "";
+  return `${where === "" ? what : `${what}: ${where}`}${why}`;
 }
 
 /** What several processes are at; undefined of a run that one does. @throws STORE_NOT_A_RUN, STORE_CORRUPT */

@@ -13,7 +13,6 @@ import { measureText, numberText } from "../report/verdict-numbers.js";
 import { type RunFile, RunFolder, RUN_FILES } from "../run/folder.js";
 import { readContent } from "../run/records.js";
 import { isWritten, stagesOf } from "../run/stages.js";
-import type { InsideResults } from "../probe/inside-results.js";
 import type { ProbedSite } from "../probe/probe-results.js";
 import type { ExperimentResults } from "../score/verdicts/experiments.js";
 import type { Verdict } from "../score/verdicts/verdict.js";
@@ -258,12 +257,6 @@ export async function runView(run: ServedRun): Promise<RunView> {
       return RUN_FILES.report;
     }),
   };
-}
-
-/** What taking answers apart came to: megabytes, that are read by themselves. @returns undefined where a run of its plan has none */
-export async function insideView(run: ServedRun): Promise<InsideResults | undefined> {
-  const folder = await RunFolder.look(run.folder);
-  return isWritten(folder.plan, "insideResults") ? readContent(folder, "insideResults") : undefined;
 }
 
 function factsOf(plan: Plan): RunView["facts"] {

@@ -1,5 +1,12 @@
 /** What the viewer's server says and its page reads: the shapes of the files under `data/`, the same from a server and in a bundle. */
 
+import type {
+  InsideAttribution,
+  InsideHeads,
+  InsidePatchscope,
+  InsideSubspace,
+  InsideSubspaceSite,
+} from "../probe/inside-results.js";
 import type { LensResults } from "../probe/lens-results.js";
 import type { ProbeResults } from "../probe/probe-results.js";
 import type { RunProblem, Shown } from "../run/trials/trial-shapes.js";
@@ -10,6 +17,7 @@ import type { Estimate } from "../score/interval.js";
 import type { ObservedCell } from "../score/matrix/cells.js";
 import type { AverageScore, CellScore, Scores } from "../score/scores.js";
 import type { Scope } from "../score/scope.js";
+import type { InsideReading } from "../study/inside-schema.js";
 import type { RunDifferenceOfPair } from "../score/comparison/between-runs.js";
 
 /** `finished` everything its plan has is there · `running` a process works in it · `stopped` it is neither · `damaged` it has no plan that can be read. */
@@ -156,6 +164,33 @@ export interface SizeSeries {
   readonly model: string;
   readonly target: string;
   readonly points: readonly { readonly size: number; readonly accuracy: Estimate }[];
+}
+
+/** A reading of one question: the report's words, and whether each row is found. */
+type Told<Question, Rows extends keyof Question, Row> = Omit<Question, Rows> & {
+  readonly words: { readonly title: string; readonly sentence: string; readonly strings: string };
+} & Readonly<Record<Rows, readonly (Row & { readonly found: boolean })[]>>;
+
+/** Answers taken apart. */
+export interface InsideView {
+  readonly tests: string;
+  readonly methods: Readonly<Record<InsideReading, { readonly name: string; readonly text: string }>>;
+  /** What stands beside a subspace, in words. */
+  readonly controls: Readonly<Record<string, string>>;
+  readonly attribution: readonly Told<InsideAttribution, "effects", InsideAttribution["effects"][number]>[];
+  readonly heads: readonly Told<
+    InsideHeads,
+    "effects",
+    InsideHeads["effects"][number] & { readonly looksAt: string }
+  >[];
+  readonly subspace: readonly (Omit<InsideSubspace, "sites"> & {
+    readonly words: InsideView["heads"][number]["words"];
+    readonly sites: readonly (
+      | (Extract<InsideSubspaceSite, { readonly ok: true }> & { readonly found: boolean })
+      | Extract<InsideSubspaceSite, { readonly ok: false }>
+    )[];
+  })[];
+  readonly patchscope: readonly Told<InsidePatchscope, "pairs", InsidePatchscope["pairs"][number]>[];
 }
 
 /** How a study that is under way gets on. */

@@ -14,6 +14,7 @@ import { dryRun } from "../../src/run/dry-run.js";
 import { runStudy, score } from "../../src/run/run-study.js";
 import { inward } from "../helpers/command-line.js";
 import { jacobianFile, type Saved, torchFile } from "../helpers/made-torch-file.js";
+import { expectCellsOfReference, expectCellsOfSpans, SINGLE, tokenLinesOf } from "../helpers/lens-cells.js";
 
 const folder = mkdtempSync(join(tmpdir(), "inward-probe-section-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -38,6 +39,7 @@ const OTHER_KEYS = {
     ...KEYS.probe,
     spans: { hypothetical: ["last_prompt_token"], objectLevel: [] },
     randomWeights: false,
+    wholePrompts: 1,
     lenses: [
       "logit",
       "tuned",
@@ -211,9 +213,8 @@ describe.each(MECHANISMS)("lenses on %s", (mechanism) => {
 
   test("after the last layer the lens says what the model said", () => {
     const end = read()?.end;
-    // Logits up to 40 in single precision, twice.
     expect(end).toMatchObject({ ok: true, otherToken: 0 });
-    expect(end?.ok && end.greatestNats).toBeLessThan(5e-5);
+    expect(end?.ok && end.greatestNats).toBeLessThan(SINGLE);
   });
 
   test("maps are found for every site before the end, and what is said at the end with them is told", () => {
@@ -345,15 +346,40 @@ test("the report has the lenses' verdicts, and says that visible is not used", (
   expect(text("A")).toContain("Visible to the model's end is not used.");
 });
 
+describe("prompts that are read at every token", () => {
+  test.each(["c", "d", "e"])("%s: every cell is what double precision says of the state there", async (state) => {
+    await expectCellsOfReference(runOf("others"), state, join(folder, state.toUpperCase(), "planted.gguf"));
+  });
+
+  test("where a span is read too, its numbers are the same to the last digit, through every lens", () => {
+    const compared = expectCellsOfSpans(runOf("others"));
+    // Five sites by the logit lens, four by the tuned one, of three models; of D those that the files have maps of.
+    expect(compared.filter((lens) => lens === "logit").length).toBe(15);
+    expect(compared.filter((lens) => lens === "tuned").length).toBe(12);
+    expect(compared.filter((lens) => lens.startsWith("turned-back")).length).toBe(7);
+    const missing = tokenLinesOf(runOf("others")).flatMap((line) =>
+      line.what === "missing" ? [[line.lens, line.site, line.reason]] : [],
+    );
+    expect(missing).toEqual([["turned-back-j", "residual_before.0", "the lens has no map for the embedding"]]);
+    expect(existsSync(join(runOf("others"), "07-lens-states"))).toBe(false);
+  });
+});
+
 test("what a killed run had finished stays: lenses line by line, probes fit by fit", async () => {
   const copy = join(folder, "killed");
   cpSync(runOf("others"), copy, { recursive: true });
+  const tokensFile = join(copy, "07-lens-tokens.jsonl");
+  const wholeTokens = readFileSync(tokensFile, "utf8");
+  // Less than the lens has: the map of its last line is found again.
+  const [first, second, third = ""] = wholeTokens.split("\n");
+  const doctoredTokens = third.replace(/"entropyNats":\[[\d.]+/, '"entropyNats":[123');
+  writeFileSync(tokensFile, `${[first, second, doctoredTokens].join("\n")}\n{"what":"ce`);
   const whole = readFileSync(join(copy, "07-lens.jsonl"), "utf8");
   const lines = whole.split("\n");
   const doctored = (lines[3] as string).replace(/"entropyNats":[\d.e-]+/, '"entropyNats":123');
   writeFileSync(join(copy, "07-lens.jsonl"), `${[...lines.slice(0, 3), doctored].join("\n")}\n{"what":"si`);
   const stages = JSON.parse(readFileSync(join(copy, "stages.json"), "utf8"));
-  for (const name of ["lens", "lensScores", "probes"]) delete stages[name];
+  for (const name of ["lens", "lensTokens", "lensScores", "probes"]) delete stages[name];
   writeFileSync(join(copy, "stages.json"), JSON.stringify(stages));
   const stop = new AbortController();
   await expect(
@@ -367,6 +393,8 @@ test("what a killed run had finished stays: lenses line by line, probes fit by f
   ).rejects.toEqual(coded("INTERRUPTED"));
   const again = readFileSync(join(copy, "07-lens.jsonl"), "utf8");
   expect(again.replace(doctored, lines[3] as string)).toBe(whole);
+  expect(doctoredTokens).not.toBe(third);
+  expect(readFileSync(tokensFile, "utf8").replace(doctoredTokens, third)).toBe(wholeTokens);
   const fits = linesOf(join(copy, "08-probe-fits.jsonl"));
   // The tokens alone; of five sites the probe, its controls and what is missing.
   expect(fits.length).toBeGreaterThan(10);
@@ -374,10 +402,10 @@ test("what a killed run had finished stays: lenses line by line, probes fit by f
   writeFileSync(join(copy, "08-probe-fits.jsonl"), `${[fits[0], marked, ...fits.slice(2)].join("\n")}\n`);
   await runStudy(studyOf("others"), { out: copy });
   expect(existsSync(join(copy, "08-probe-fits.jsonl"))).toBe(false);
-  const { tokens, ...first } = resultsOf(copy).questions[0] as ProbedQuestion & { tokens: { mark?: number } };
+  const { tokens, ...fitted } = resultsOf(copy).questions[0] as ProbedQuestion & { tokens: { mark?: number } };
   expect(tokens.mark).toBe(7);
   const { tokens: _, ...before } = resultsOf(runOf("others")).questions[0] as ProbedQuestion;
-  expect(first).toEqual(before);
+  expect(fitted).toEqual(before);
 });
 
 test("spans of replies: the tokens that a run was answered with, behind the prompt's", async () => {
@@ -457,7 +485,7 @@ test("states without a run: of a study what its run keeps, of a task the same id
 });
 
 test("the dry run says the bytes that the files have", async () => {
-  const { probe, disk } = await dryRun(studyOf("A"), { measure: false });
+  const { probe, disk } = await dryRun(studyOf("A"), { measure: false, set: { "probe.wholePrompts": 2 } });
   const bytesOf = (state: string): number => {
     const { files } = JSON.parse(readFileSync(join(runOf("A"), `07-states/${state}/states.json`), "utf8"));
     return files.reduce((sum: number, one: { bytes: number }) => sum + one.bytes, 0);
@@ -471,8 +499,17 @@ test("the dry run says the bytes that the files have", async () => {
   expect(disk.states).toBe(2 * bytes);
   // A bag of tokens for each kind of prompt; of each site and span the probe, shuffled labels, the control task, random weights.
   expect(probe?.fits.count).toBe(2 + 4 * 5 * (2 + 1));
-  // Each site, the embedding among them, by both lenses; the end by one.
-  expect(probe?.lens).toMatchObject({ maps: 4, rows: 96 * (5 + 4) });
+  // Each site, the embedding among them, by both lenses; the end by one. Every token of two strings' prompts as well: 18 and 44 of each string.
+  const tokens = 2 * (18 + 44);
+  expect(probe?.lens).toMatchObject({ maps: 4, rows: (96 + tokens) * (5 + 4), wholePrompts: 4 });
+  expect(disk.lensStates).toBeGreaterThan(tokens * 5 * 64 * 4);
+  // As many cells of three models took so much.
+  const [cells, told] = [
+    (44 * 3 * 5 + 44 * (3 * 4 + 7)) / (tokens * 9),
+    readFileSync(join(runOf("others"), "07-lens-tokens.jsonl")).length,
+  ];
+  expect((disk.lensTokens as number) * cells).toBeGreaterThan(told / 3);
+  expect((disk.lensTokens as number) * cells).toBeLessThan(told * 3);
 });
 
 test("a table of it is exported", async () => {
@@ -516,6 +553,11 @@ test.each([
   [{ "probe.spans": { hypothetical: ["strings"] } }, "STUDY_INVALID", "name a span"],
   [{ "probe.spans": { objectLevel: ["property"] } }, "STUDY_INVALID", "name a span"],
   [{ "objectLevel.reasoning": "strip" }, "STUDY_INVALID", "objectLevel.reasoning to off"],
+  [
+    { "probe.wholePrompts": 1, "probe.lenses": [] },
+    "STUDY_INVALID",
+    "probe.wholePrompts: has whole prompts read by lenses",
+  ],
 ])("%j is refused", async (set, code, message) => {
   await expect(dryRun(studyOf("A"), { measure: false, set })).rejects.toEqual(coded(code, message));
 });

@@ -12,6 +12,7 @@ import { extname, join } from "node:path";
 import { type Browser, type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { takeRunLock } from "../../src/base/lock.js";
+import type { InsideResults } from "../../src/probe/inside-results.js";
 import type { RunList } from "../../src/view/view-api.js";
 import { UnitAttempt, madeFromOf, writeSetUp } from "../../src/cluster/shards.js";
 import { cutStages } from "../../src/cluster/units.js";
@@ -298,8 +299,24 @@ describe.skipIf(CHROMIUM === undefined)("the page, in Chromium", () => {
     "inside a model: the run's maps, and one trial's prompt, lens, probe, patches and distributions",
     async () => {
       await go(`runs/${idOf("planted")}`);
-      for (const name of ["Probes", "Lenses", "Patches"])
+      for (const name of ["Probes", "Lenses", "Patches", "Answers taken apart"])
         await page.getByRole("heading", { name, exact: true }).waitFor();
+      // Every reading has its numbers, and the CSV all of them.
+      const readings = page.getByLabel("reading");
+      for (const label of await readings.locator("option").allInnerTexts()) {
+        await readings.selectOption({ label });
+        await page.locator("table", { hasText: label }).waitFor();
+      }
+      await readings.selectOption({ label: "Heads knocked out: planted, asked for listed (planted)" });
+      const [heads] = await Promise.all([
+        page.waitForEvent("download"),
+        page.getByRole("button", { name: /^Save Heads knocked out: .* as CSV$/ }).click(),
+      ]);
+      const results = JSON.parse(await readFile(join(runs.folder, "planted/08-inside.json"), "utf8")) as InsideResults;
+      const asked = results.heads.find(({ prompt }) => prompt === "hypothetical");
+      const rows = (await readFile(await heads.path(), "utf8")).trim().split("\r\n");
+      expect(rows.length - 1).toBe(asked?.effects.length);
+      expect(rows[1]).toMatch(/^0\.0,/);
       expect(await page.locator("svg .heat").count()).toBeGreaterThan(10);
       await page.getByLabel("what is read").last().selectOption({ index: 0 });
       expect(await seen(page.locator("table", { hasText: "Sites: logit lens" }))).toMatch(/residual_after\.0 · /);
@@ -311,7 +328,31 @@ describe.skipIf(CHROMIUM === undefined)("the page, in Chromium", () => {
       expect(await page.locator(".token-control").count()).toBeGreaterThan(0);
       expect(await page.locator("figure", { hasText: "Probability of" }).count()).toBeGreaterThan(0);
       for (const title of ["Readings, of", "Label behavior given property", "by itself it shows"])
-        expect(await page.locator("table", { hasText: title }).count()).toBe(1);
+        expect(await page.locator("table", { hasText: title }).count()).toBeGreaterThan(0);
+      // The same lens at every token: by keys, by the mouse, as a table and as a file.
+      const map = page.locator(".token-map");
+      const told = () => seen(map.locator(".inspector"));
+      const at = page.url();
+      await map.getByRole("application").focus();
+      for (const key of ["Home", "ArrowDown", "ArrowRight"]) await page.keyboard.press(key);
+      await expect.poll(told).toMatch(/^residual_after\.2 · token 2 of 44 <\|end\|> · “\w+” .* place \d+ · likeliest /);
+      expect(page.url()).toBe(at);
+      await map.locator("svg").hover({ position: { x: 200, y: 7 } });
+      await expect.poll(told).toMatch(/^residual_after\.3 · token \d+ of 44/);
+      await page.getByRole("combobox", { name: /^colour/ }).selectOption({ label: "entropy" });
+      expect(await seen(map.locator("figcaption"))).toContain("every token is as likely as any other");
+      await map.getByRole("button", { name: "As a table" }).click();
+      expect(await map.locator("tbody tr").count()).toBe(44);
+      const [cells] = await Promise.all([
+        page.waitForEvent("download"),
+        map.getByRole("button", { name: "Save all cells of this lens as CSV" }).click(),
+      ]);
+      // Five sites of 44 tokens, one of which is a line feed.
+      const saved = await readFile(await cells.path(), "utf8");
+      expect(saved.match(/^residual_/gm)).toHaveLength(5 * 44);
+      const maps = page.getByRole("combobox", { name: /^map/ });
+      await maps.selectOption({ label: "logit lens on the object-level prompt, planted" });
+      await expect.poll(told).toMatch(/5 sites, 18 tokens|of 18/);
       const tree = page.locator(".tree").last();
       await tree.locator("summary").first().click();
       expect(await seen(tree)).toMatch(/not looked into \(tail\)/);

@@ -24,7 +24,7 @@ const INJECTION = {
 
 /**
  * @param studies where models and studies go @param out of the run
- * A model that simulates what it would answer, with a lens and a probe on its states, distributions, and patches.
+ * A model that simulates what it would answer, with a lens and a probe on its states, distributions, patches, and answers taken apart.
  */
 export async function plantedRun(studies: string, out: string): Promise<void> {
   const planted = await writePlantedStudy(studies, { mechanism: "A", items: 4 });
@@ -38,6 +38,7 @@ export async function plantedRun(studies: string, out: string): Promise<void> {
       randomWeights: false,
     },
     patching: { sites: "residual_after.0", ...MEASURED },
+    inside: { strings: 4, attribution: {}, heads: {}, subspace: {}, patchscope: {} },
     calibration: MEASURED,
     score: { bootstrapReplicates: 100 },
   };

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import type { RunFile } from "../../src/run/folder.js";
 import { InsideTrials } from "../../src/run/trials/inside-trial.js";
+import { TokenLenses } from "../../src/run/trials/token-lenses.js";
 import type { TrialRow } from "../../src/score/trial-rows.js";
 
 const ROW = {
@@ -112,11 +113,57 @@ const PROBES = {
   ],
 };
 
+const cells = (more: object) => ({
+  ...{ what: "cells", state: "m", site: "residual_after.2", lens: "logit", prompt: "hypothetical/t/i1/p/minimal" },
+  entropyNats: [1.5, 0.25],
+  likeliest: [{ id: 9, text: " ocean" }],
+  likeliestAt: [0, 0],
+  likeliestLogprobs: [-0.5, -0.125],
+  logprobs: [
+    [-3, -4],
+    [-1, -2],
+  ],
+  ranks: [
+    [7, 8],
+    [2, 3],
+  ],
+  tied: [
+    [0, 0],
+    [0, 0],
+  ],
+  besideSpans: { readings: 1, greatestNats: 1e-7 },
+  ...more,
+});
+const TOKENS = [
+  { id: 1, text: "Name" },
+  { id: 2, text: "<|end|>" },
+];
+const TOKEN_LENSES = [
+  { what: "begun", madeFrom: "…" },
+  {
+    what: "prompt",
+    state: "m",
+    prompt: "hypothetical/t/i1/p/minimal",
+    tokens: TOKENS,
+    vocabulary: 10,
+    values: [
+      { property: "p", value: "crab" },
+      { property: "p", value: "wolf" },
+    ],
+  },
+  cells({}),
+  { ...cells({}), what: "missing", site: "residual_after.3", reason: "no map" },
+  // Of another length than its prompt: no line of ours.
+  cells({ site: "residual_after.4", entropyNats: [1] }),
+  { what: "missing", state: "deaf", prompt: "hypothetical/t/i1/p/minimal", reason: "its end is not known here" },
+];
+
 let folder: string;
 const lines = (rows: readonly object[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
 beforeAll(async () => {
   folder = await realpath(await mkdtemp(join(tmpdir(), "inward-inside-")));
   await writeFile(join(folder, "07-lens.jsonl"), lines(LENS));
+  await writeFile(join(folder, "07-lens-tokens.jsonl"), `${lines(TOKEN_LENSES)}{"what":"ce`);
   await writeFile(join(folder, "07-patches.jsonl"), lines(PATCHES));
   await writeFile(join(folder, "08-probes.json"), JSON.stringify(PROBES));
 });
@@ -148,6 +195,35 @@ test("a lens on this prompt of this state: the values that were done and said, a
   });
   const untold = await inside("lens").lenses({ ...ROW, behavior: { ok: true, value: "newt" } });
   expect(untold).toMatchObject({ value: [{ values: ["lynx"], untold: ["newt"] }] });
+});
+
+test("a lens at every token: this trial's values alone, and why a site is not there", async () => {
+  const lenses = new TokenLenses({ folder }, () => true);
+  expect(await lenses.prompts(ROW)).toEqual({ ok: true, value: ["hypothetical"] });
+  const read = {
+    ...{ site: "residual_after.2", ok: true, entropyNats: [1.5, 0.25], likeliest: [{ id: 9, text: " ocean" }] },
+    ...{ likeliestAt: [0, 0], likeliestLogprobs: [-0.5, -0.125], logprobs: [[-1, -2]], ranks: [[2, 3]] },
+  };
+  expect(await lenses.of(ROW)).toEqual({
+    ok: true,
+    value: [
+      {
+        ...{ prompt: "hypothetical", state: "m", lens: "logit", vocabulary: 10, values: ["wolf"], untold: ["lynx"] },
+        tokens: TOKENS,
+        sites: [
+          read,
+          { site: "residual_after.3", ok: false, reason: "no map" },
+          { site: "residual_after.4", ok: false, reason: "07-lens-tokens.jsonl has no such line" },
+        ],
+        besideSpans: { readings: 2, greatestNats: 1e-7 },
+      },
+    ],
+  });
+  const why = async (row: TrialRow, of = lenses) => (await of.prompts(row)) as { reason?: string };
+  expect((await why({ ...ROW, predictor: "deaf" })).reason).toBe("its end is not known here");
+  expect((await why({ ...ROW, item: "i2" })).reason).toContain("probe.wholePrompts takes the first held-out strings");
+  expect((await why(ROW, new TokenLenses({ folder }, () => false))).reason).toContain("no prompt read at every token");
+  expect((await why(ROW, new TokenLenses({ folder: "/nowhere" }, () => true))).reason).toBeDefined();
 });
 
 test("a patch: how likely what it shows by itself was before and after, and what it was moved to", async () => {

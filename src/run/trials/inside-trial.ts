@@ -32,7 +32,7 @@ interface ReadLenses {
 const keyOf = (...parts: readonly string[]) => JSON.stringify(parts);
 
 /** A trial's two prompts, as they are called where they are looked into. */
-export function promptsOf({ target, predictor, task, item, property, variant }: TrialRow) {
+export function trialPrompts({ target, predictor, task, item, property, variant }: TrialRow) {
   return [
     { prompt: "hypothetical", state: predictor, id: `hypothetical/${task}/${item}/${property}/${variant}` },
     { prompt: "object_level", state: target, id: `object_level/${task}/${item}` },
@@ -59,7 +59,7 @@ export class InsideTrials {
     if (!read.ok) return read;
     const { values, readings, unread } = read.value;
     const wanted = [...new Set([behavior, prediction].flatMap((one) => (one.ok ? [one.value] : [])))];
-    const found = promptsOf(row).flatMap(({ prompt, state, id }): TrialLens[] => {
+    const found = trialPrompts(row).flatMap(({ prompt, state, id }): TrialLens[] => {
       const own = readings.get(keyOf(state, id)) ?? [];
       const group = `${task}/${property}`;
       const names = values.get(keyOf(state, group)) ?? [];

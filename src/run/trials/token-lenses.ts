@@ -8,7 +8,7 @@ import {
 } from "../../probe/lens-results.js";
 import type { TrialRow } from "../../score/trial-rows.js";
 import { RUN_FILES, type RunFile } from "../folder.js";
-import { orWhy, promptsOf } from "./inside-trial.js";
+import { orWhy, trialPrompts } from "./inside-trial.js";
 import type { LookedAt } from "./plain-files.js";
 import { LineIndex, readViewLines } from "./read-lines.js";
 import type { Shown, TokenLens } from "./trial-shapes.js";
@@ -41,7 +41,7 @@ export class TokenLenses {
     const found = await this.#read();
     if (!found.ok) return found;
     const { places, missing } = found.value;
-    const own = promptsOf(row);
+    const own = trialPrompts(row);
     const there = own.filter(({ state, id }) => places.has(keyOf(state, id)));
     if (there.length > 0) return { ok: true, value: there.map(({ prompt }) => prompt) };
     const why = own.flatMap(({ state, id }) => missing.get(keyOf(state, id)) ?? [])[0];
@@ -58,7 +58,7 @@ export class TokenLenses {
     if (!there.ok) return there;
     if (!found.ok) return found;
     const maps: TokenLens[] = [];
-    for (const { prompt, state, id } of promptsOf(row)) {
+    for (const { prompt, state, id } of trialPrompts(row)) {
       const { lines, places } = found.value;
       const about = await lines.read<LensedPrompt>(keyOf(state, id), lensTokenLineSchema);
       const own = places.get(keyOf(state, id)) ?? [];

@@ -66,7 +66,7 @@ const sentence = () =>
 /** [done, running, waiting, failed] */
 const counts = async () =>
   (await sentence())
-    .match(/[\d,]+/g)
+    .match(/\d[\d,]*/g)
     ?.slice(0, 4)
     .map((one) => Number(one.replaceAll(",", "")));
 

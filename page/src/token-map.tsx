@@ -82,7 +82,7 @@ function measuresOf({ values, vocabulary }: TokenLens): Measure[] {
 }
 
 const likeliestText = ({ likeliest, likeliestAt }: ReadSite, token: number) =>
-  tokenWords(likeliest[likeliestAt[token] as number]?.text ?? "");
+  tokenWords(likeliest[likeliestAt[token] as number] ?? { text: "" });
 
 function Chosen({ maps }: { maps: readonly TokenLens[] }) {
   const [place, setPlace] = useState(0);
@@ -205,11 +205,11 @@ function TokenMap({ map, measure, from, end }: MapProps) {
         {[...paths].map(([kind, path]) => (
           <path class={kind} d={path} />
         ))}
-        {tokens.slice(from, end).map(({ text }, column) => {
+        {tokens.slice(from, end).map((token, column) => {
           const [x, y] = [left + column * cell + cell / 2 + 3, rows.length * ROW + 6];
           return (
             <text class="tick" x={x} y={y} text-anchor="end" transform={`rotate(-90 ${x} ${y})`}>
-              {nameIn(tokenWords(text), LETTERS)}
+              {nameIn(tokenWords(token), LETTERS)}
             </text>
           );
         })}
@@ -332,7 +332,7 @@ function CellFacts({ map, site, token }: { map: TokenLens; site: TokenLens["site
     <>
       {site.site} · token {token + 1} of {tokens.length}{" "}
       <b>
-        <Text text={tokenWords(tokens[token]?.text ?? "")} />
+        <Text text={tokenWords(tokens[token] ?? { text: "" })} />
       </b>
       {site.ok ? (
         <>
@@ -383,10 +383,10 @@ function CellTable({ title, rows, tokens, measure, from, end }: CellTableProps) 
           </tr>
         </thead>
         <tbody>
-          {tokens.slice(from, end).map(({ text }, at) => (
+          {tokens.slice(from, end).map((token, at) => (
             <tr>
               <th scope="row">
-                {from + at + 1} <Text text={tokenWords(text)} />
+                {from + at + 1} <Text text={tokenWords(token)} />
               </th>
               {rows.toReversed().map((site) => (
                 <td class="right">

@@ -1,7 +1,7 @@
 /** What lenses of a study read: the lines of 07-lens.jsonl, and the content of 08-lens.json. */
 
 import { z } from "zod";
-import type { TokenText } from "../tasks/answer.js";
+import type { TokenText } from "../tasks/answer-tokens.js";
 import type { AdjustedP } from "../score/comparison/tests.js";
 import type { Estimate } from "../score/interval.js";
 import type { LensTargets } from "./lens-readings.js";

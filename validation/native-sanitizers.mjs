@@ -108,7 +108,7 @@ const { status } = spawnSync(first, rest, {
     LD_PRELOAD: libraries.join(":"),
     ASAN_OPTIONS: said({ detect_leaks: 0, alloc_dealloc_mismatch: 0 }),
     UBSAN_OPTIONS: said({ print_stacktrace: 1 }),
-    TSAN_OPTIONS: said({ report_bugs: 1, ignore_noninstrumented_modules: 1 }),
+    TSAN_OPTIONS: said({ report_bugs: 1, ignore_noninstrumented_modules: 1, history_size: 7 }),
   },
 });
 const reports = readdirSync(folder)

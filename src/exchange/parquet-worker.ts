@@ -61,10 +61,10 @@ async function next(): Promise<void> {
   say({ rows: rows.map(plainValue) as Record<string, unknown>[] });
 }
 
-/** What hyparquet trips over inside a damaged file is about its own code; which compression it has not is for the person. */
+/** What hyparquet trips over inside a damaged file is about its own code; which compression it has not is for the person, where there is such a one. */
 function fail(error: unknown): void {
   const said = error instanceof Error ? error.message : "";
-  const codec = /unsupported compression codec: (\w+)/.exec(said)?.[1];
+  const codec = /unsupported compression codec: (?!undefined)(\w+)/.exec(said)?.[1];
   if (error instanceof InwardError) say({ failed: said });
   else
     say({

@@ -100,7 +100,10 @@ export async function runStage(context: StageContext, stage: Stage): Promise<voi
   const { name, writes, asks } = stage;
   const inputs = await inputsOf(run, stage);
   const questions = asks?.(run.plan).length;
+  const beside = marksBeside(stage);
   if (await run.isDone(writes, inputs)) {
+    // A mark that was lost is made again, as those of stages are.
+    if (beside.some((file) => !run.isMarked(file))) await run.markDone(writes, inputs, beside);
     if (questions !== undefined) onProgress(name, questions, questions);
     return;
   }
@@ -108,7 +111,7 @@ export async function runStage(context: StageContext, stage: Stage): Promise<voi
   await run.unmark(writes);
   events.add("stage_begun", { stage: name, questions });
   await stage.run(context, { stage: name, reads: files, outdate: () => removeOutdated(run, stage) });
-  await run.markDone(writes, inputs, marksBeside(stage));
+  await run.markDone(writes, inputs, beside);
   events.add("stage_done", { stage: name });
 }
 

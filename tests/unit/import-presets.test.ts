@@ -64,6 +64,17 @@ describe("mmlu", () => {
     const { byId, card } = await imported("mmlu", { "test.parquet": file });
     expect(byId.get("row-3")).toMatchObject({ text: `${asks(2)}\n\nA - a2\nB - b2\nC - c2\nD - d2`, target: "C" });
     expect(card.rows).toBe(6);
+    // The compression's number stands behind the column's name: one that is not read here, and one that there is not.
+    const text = Buffer.from(file).toString("latin1");
+    for (const [number, why] of [
+      ["\x06", "inward cannot unpack LZO"],
+      ["\x7e", "it is damaged"],
+    ] as const) {
+      const other = text.replace(/(\x19\x18\x08question\x15)\x02/, (_, before) => before + number);
+      expect(other).not.toBe(text);
+      const bytes = new Uint8Array(Buffer.from(other, "latin1"));
+      await expect(imported("mmlu", { "other.parquet": bytes })).rejects.toThrow(why);
+    }
   });
 
   test("rows of the auxiliary split, which stand in a group, and answers as letters", async () => {

@@ -30,6 +30,8 @@ const browser = await chromium.launch({
   args: ["--no-sandbox"],
 });
 const page = await browser.newPage();
+// biome-ignore lint/performance/useDomNodeTextContent: what a person sees of it
+const seenOf = (place, options) => place.innerText(options);
 const faults = [];
 page.on("pageerror", ({ message }) => faults.push(message));
 const begun = performance.now();
@@ -42,7 +44,7 @@ const until = async (what, holds, seconds = 240) => {
     const found = await holds();
     if (found) return found;
     if (performance.now() > end)
-      throw new Error(`${what}: not within ${seconds} s. The page: ${await page.innerText("body")}`);
+      throw new Error(`${what}: not within ${seconds} s. The page: ${await seenOf(page.locator("body"))}`);
     await sleep(100);
   }
 };
@@ -59,10 +61,7 @@ const isWorker = (pid) => {
 };
 const workersOf = ({ child }) => descendantsOf(child.pid).filter(isWorker);
 const sentence = () =>
-  page
-    .locator("p", { hasText: "Several processes share this run." })
-    .innerText({ timeout: 100 })
-    .catch(() => "");
+  seenOf(page.locator("p", { hasText: "Several processes share this run." }), { timeout: 100 }).catch(() => "");
 /** [done, running, waiting, failed] */
 const counts = async () =>
   (await sentence())
@@ -103,7 +102,7 @@ try {
   await until("the page tells that a process has ended", () =>
     page.locator("ul.bad li", { hasText: "a process ended" }).count(),
   );
-  const why = await page.locator("ul.bad li", { hasText: "a process ended" }).first().innerText();
+  const why = await seenOf(page.locator("ul.bad li", { hasText: "a process ended" }).first());
   tell(`told ${((performance.now() - killedAt) / 1000).toFixed(1)} s later: ${why}`);
   const [atKill = 0] = (await counts()) ?? [];
   await until("units go on", async () => ((await counts())?.[0] ?? 0) > atKill);

@@ -39,7 +39,7 @@ function LoadedMaps({ run, line }: { run: string; line: number }) {
 /** What of a cell is shown as its colour. */
 interface Measure {
   readonly name: string;
-  /** 0 pale … 1 dark. */
+  /** 0 faint … 1 strong. */
   readonly heat: (site: ReadSite, token: number) => number;
   readonly words: (site: ReadSite, token: number) => string;
   readonly says: string;
@@ -55,7 +55,7 @@ function measuresOf({ values, vocabulary }: TokenLens): Measure[] {
         name: `probability of “${value}”`,
         heat: ({ logprobs }, token) => Math.exp(logprobs[at]?.[token] as number),
         words: ({ logprobs }, token) => shareWords(logprobs[at]?.[token] as number),
-        says: "the darker the likelier; the sum over the tokens that it may begin with",
+        says: "the stronger the colour, the likelier; the sum over the tokens that it may begin with",
       }),
     ),
     ...values.map(
@@ -63,20 +63,20 @@ function measuresOf({ values, vocabulary }: TokenLens): Measure[] {
         name: `place of “${value}” among all tokens`,
         heat: ({ ranks }, token) => 1 - Math.log(ranks[at]?.[token] as number) / all,
         words: ({ ranks }, token) => formatCount(ranks[at]?.[token] as number),
-        says: `darkest at place 1, palest at place ${formatCount(vocabulary)}, by the logarithm`,
+        says: `strongest at place 1, faintest at place ${formatCount(vocabulary)}, by the logarithm`,
       }),
     ),
     {
       name: "probability of the likeliest token",
       heat: ({ likeliestLogprobs }, token) => Math.exp(likeliestLogprobs[token] as number),
       words: ({ likeliestLogprobs }, token) => shareWords(likeliestLogprobs[token] as number),
-      says: "the darker the surer",
+      says: "the stronger the colour, the surer",
     },
     {
       name: "entropy",
       heat: ({ entropyNats }, token) => (entropyNats[token] as number) / all,
       words: ({ entropyNats }, token) => `${decimals(entropyNats[token] as number, 2)} nats`,
-      says: `palest at 0, darkest at ${decimals(all, 2)} nats, where every token is as likely as any other`,
+      says: `faintest at 0, strongest at ${decimals(all, 2)} nats, where every token is as likely as any other`,
     },
   ];
 }

@@ -281,7 +281,7 @@ function TokenMap({ map, measure, from, end }: MapProps) {
       >
         {/* Beside what is scrolled; the picture that is saved has its own. */}
         <div class="names" aria-hidden="true">
-          <div style={{ width: `${left}px`, height: `${rows.length * ROW}px` }}>
+          <div class="site-names" style={{ width: `${left}px`, height: `${rows.length * ROW}px` }}>
             {rows.map(({ site }) => (
               <span>{nameIn(site, left / 6.2)}</span>
             ))}

@@ -107,6 +107,7 @@ struct work_item {
 const attention_layer & layer_of(void * userdata) { return *(const attention_layer *) userdata; }
 
 void attention_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const node_order order;
     const auto & plan = *layer_of(userdata).plan;
     const auto * qk = dst->src[0], * qkv = dst->src[1];
     // Lists are made for a thread count; fewer threads than lists would leave some undone.
@@ -123,6 +124,7 @@ void attention_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
 
 // dst: gradients of the rotated queries, then for every thread its own sums for keys and values.
 void attention_back_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const node_order order;
     const auto & plan = *layer_of(userdata).plan;
     const auto * qk = dst->src[0], * qkv = dst->src[1], * dout = dst->src[2];
     const int64_t queries = plan.heads * plan.head_width, keys = plan.kv_heads * plan.head_width;
@@ -189,6 +191,7 @@ void norm_heads_back(const norm_parameters & norm, const float * x, float * d, i
 }
 
 void turn_heads_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const node_order order;
     const auto &  layer = layer_of(userdata);
     const auto &  plan  = *layer.plan;
     const auto *  qkv = dst->src[0], * table = dst->src[1];
@@ -211,6 +214,7 @@ void turn_heads_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
 
 // Adds the threads' sums in their order, turns queries and keys back and goes back through their norms.
 void attention_finish_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const node_order order;
     const auto & layer = layer_of(userdata);
     const auto & plan  = *layer.plan;
     const auto * parts = dst->src[0], * table = dst->src[1], * qkv = dst->src[2];

@@ -9,6 +9,11 @@
 #include "train/adapter.h"
 #include "train/matrix-products.h"
 
+#if defined(__SANITIZE_THREAD__)
+extern "C" void __tsan_acquire(void * place);
+extern "C" void __tsan_release(void * place);
+#endif
+
 namespace inward {
 
 // --- what every kernel needs of ggml's tensors
@@ -17,6 +22,18 @@ inline const float * floats(const ggml_tensor * t) { return (const float *) t->d
 inline float *       floats(ggml_tensor * t) { return (float *) t->data; }
 // floats from one row to the next
 inline int64_t stride(const ggml_tensor * t) { return (int64_t) (t->nb[1] / sizeof(float)); }
+
+// Two nodes of a graph stand apart by a barrier in ggml, which the thread sanitizer does not see: each operation tells it.
+// Without it every tensor that one thread writes and another one reads at the next node is a race to it.
+struct node_order {
+#if defined(__SANITIZE_THREAD__)
+    node_order() { __tsan_acquire(&place); }
+    ~node_order() { __tsan_release(&place); }
+    static inline char place = 0;
+#else
+    node_order() {}
+#endif
+};
 
 // A custom operation on ggml's threads, all of them unless said otherwise; sources that are null at the end are left out.
 inline ggml_tensor * custom_node(ggml_context * ctx, const char * name, int64_t ne0, int64_t ne1,

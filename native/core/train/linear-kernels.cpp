@@ -66,6 +66,7 @@ matrix_view turned(matrix_view view) { return { view.at, view.ld, transpose::yes
 projection_group & group_of(void * userdata) { return *(projection_group *) userdata; }
 
 void lora_down_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const node_order order;
     auto &        group = group_of(userdata);
     const auto *  x     = dst->src[0];
     const range   t     = slice(x->ne[1], 1, ith, nth);
@@ -105,6 +106,7 @@ bool begin_rows(const projection & part, const ggml_tensor * residual, int64_t t
 }
 
 void linear_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const node_order order;
     auto &       group    = group_of(userdata);
     const auto * x        = dst->src[0];
     const auto * xa       = group.has_lora() ? dst->src[1] : nullptr;
@@ -140,6 +142,7 @@ void linear_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
 }
 
 void lora_down_back_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const node_order order;
     auto &       group = group_of(userdata);
     const auto * dy    = dst->src[0];
     const range  t     = slice(dy->ne[1], 1, ith, nth);
@@ -202,6 +205,7 @@ void input_gradient(projection_group & group, ggml_tensor * dst, const ggml_tens
 }
 
 void linear_back_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const node_order order;
     auto &       group = group_of(userdata);
     const auto * dy    = dst->src[0];
     const auto * dxa   = group.has_lora() ? dst->src[1] : nullptr;
@@ -222,6 +226,7 @@ void linear_back_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
 }
 
 void lora_gradients_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const node_order order;
     add_gradients(group_of(userdata), dst->src[0], dst->src[1], dst->src[2], dst->src[3], ith, nth);
 }
 

@@ -97,6 +97,7 @@ struct rows {
 };
 
 void rms_norm_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const node_order order;
     const auto &  norm = *(const norm_parameters *) userdata;
     const auto *  x    = dst->src[0];
     const int64_t n    = x->ne[0];
@@ -107,6 +108,7 @@ void rms_norm_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
 }
 
 void rms_norm_back_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const node_order order;
     const auto &  norm = *(const norm_parameters *) userdata;
     const auto *  dh = dst->src[0], * x = dst->src[1], * residual = dst->src[2];
     const int64_t n = x->ne[0];
@@ -119,6 +121,7 @@ void rms_norm_back_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
 }
 
 template <auto LOOP> void gated_op(ggml_tensor * dst, int ith, int nth, void *) {
+    const node_order order;
     const auto *  gate_up = dst->src[0];
     const int64_t n       = dst->ne[0];
     const rows    mine(dst, ith, nth);
@@ -129,6 +132,7 @@ template <auto LOOP> void gated_op(ggml_tensor * dst, int ith, int nth, void *) 
 }
 
 template <auto LOOP> void gated_back_op(ggml_tensor * dst, int ith, int nth, void *) {
+    const node_order order;
     const auto *  gate_up = dst->src[0], * dact = dst->src[1];
     const int64_t n = dact->ne[0];
     const rows    mine(dst, ith, nth);
@@ -140,6 +144,7 @@ template <auto LOOP> void gated_back_op(ggml_tensor * dst, int ith, int nth, voi
 }
 
 void cap_logits_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const node_order order;
     const float  cap    = ((const hyperparameters *) userdata)->logit_cap;
     const auto * logits = dst->src[0];
     const rows   mine(dst, ith, nth);
@@ -149,6 +154,7 @@ void cap_logits_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
 }
 
 void cap_logits_back_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const node_order order;
     const float  cap = ((const hyperparameters *) userdata)->logit_cap;
     const auto * d = dst->src[0], * logits = dst->src[1];
     const rows   mine(dst, ith, nth);
@@ -159,6 +165,7 @@ void cap_logits_back_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
 }
 
 void cross_entropy_op(ggml_tensor * dst, const ggml_tensor *, int ith, int nth, void * userdata) {
+    const node_order order;
     auto &        chunk = *(loss_chunk *) userdata;
     const int64_t n     = dst->ne[0];
     const rows    mine(dst, ith, nth);

@@ -23,8 +23,8 @@ inline float *       floats(ggml_tensor * t) { return (float *) t->data; }
 // floats from one row to the next
 inline int64_t stride(const ggml_tensor * t) { return (int64_t) (t->nb[1] / sizeof(float)); }
 
-// Two nodes of a graph stand apart by a barrier in ggml, which the thread sanitizer does not see: each operation tells it.
-// Without it every tensor that one thread writes and another one reads at the next node is a race to it.
+// Two nodes of a graph stand apart by a barrier in ggml, which the thread sanitizer does not see: each operation
+// tells it. To it, every tensor that one thread writes and another one reads at the next node would be a race.
 struct node_order {
 #if defined(__SANITIZE_THREAD__)
     node_order() { __tsan_acquire(&place); }

@@ -18,8 +18,8 @@ export type ParquetAnswer =
   | { readonly rows: readonly RowValues[] }
   | { readonly failed: string };
 
-/** A batch of rows takes milliseconds; a file that keeps its reader busy for so long is none. */
-const MOST_MILLISECONDS = 60_000;
+/** A batch of rows takes milliseconds; a file that keeps its reader busy for so long is none. What a damaged one says of its lengths can be gone through for hours. */
+const mostSeconds = (bytes: number) => Math.min(60, 6 + Math.ceil(bytes / 2 ** 20));
 const MOST_MEGABYTES = 4096;
 
 /** @throws IMPORT_INVALID */
@@ -78,8 +78,8 @@ class ParquetThread {
     let timer: NodeJS.Timeout | undefined;
     const answer = await new Promise<ParquetAnswer>((resolve) => {
       this.waiting = resolve;
-      const late = `it kept its reader busy for ${MOST_MILLISECONDS / 1000} s`;
-      timer = setTimeout(() => resolve({ failed: late }), MOST_MILLISECONDS);
+      const seconds = mostSeconds(this.file.bytes);
+      timer = setTimeout(() => resolve({ failed: `it kept its reader busy for ${seconds} s` }), 1000 * seconds);
       if (this.isOver) resolve({ failed: "it is damaged" });
     }).finally(() => clearTimeout(timer));
     if (!("failed" in answer)) return answer;

@@ -348,6 +348,11 @@ struct engine::impl {
     }
 
     void set_capture(const capture_choice & choice, int64_t layers) {
+        // The room for cells stays where the sites do: it is large, and memory that is new is slow at first.
+        if (layout && layout->is_of(choice, layers)) {
+            if (cell_count > 0) forget();
+            return;
+        }
         auto made = choice.sites.empty() ? nullptr : std::make_shared<state_layout>(choice, layers);
         // Records of cells have the layout before: they go first.
         if (cell_count > 0) forget();

@@ -39,35 +39,48 @@ own_forward::own_forward(const engine_options & options, std::function<uint64_t(
 }
 
 bool own_forward::make_room(int64_t cells, int, int64_t rows, bool) {
-    const auto & hp = weights_.hparams;
+    const auto &  hp    = weights_.hparams;
+    const int64_t added = adds_directly() && !keeps_additions() ? 0 : rows;
+    // Groups differ by a few cells, and memory that is new is slow at first. What is far too large is given back.
+    if (rows == most_rows_ && cells <= room_ && room_ <= 2 * cells && added <= added_room_) {
+        parents_.assign(cells, -1);
+        cells_ = cells;
+        return true;
+    }
+    room_ = 0;
     for (auto * block : { &store_, &x_, &read_x_, &qkv_, &attended_, &gate_up_, &added_, &packed_, &logits_ }) {
         *block = float_block();
     }
     const int64_t widest = std::max({ hp.embedding, hp.feed_forward, queries() });
+    const int64_t of_cell = 2 * hp.layers * keys();
     const std::vector<std::pair<float_block *, int64_t>> wanted = {
-        { &store_, 2 * hp.layers * cells * keys() },
         { &x_, rows * hp.embedding },
         { &read_x_, rows * hp.embedding },
         { &qkv_, rows * (queries() + 2 * keys()) },
         { &attended_, rows * queries() },
         { &gate_up_, rows * 2 * hp.feed_forward },
-        { &added_, adds_directly() && !keeps_additions() ? 0 : rows * hp.embedding },
+        { &added_, added * hp.embedding },
         { &packed_, rows * widest },
         { &logits_, std::min(rows, CHUNK_ROWS) * hp.vocabulary },
     };
-    uint64_t bytes = 0;
+    uint64_t       bytes     = sizeof(float) * (uint64_t) (of_cell * cells);
+    const uint64_t available = free_memory_();
     for (const auto & one : wanted) bytes += sizeof(float) * (uint64_t) one.second;
-    if (bytes > free_memory_()) return false;
+    if (bytes > available) return false;
+    // Place for the next group, which may be a little longer.
+    const int64_t spare = bytes + bytes / 4 <= available ? cells / 8 : 0;
     try {
+        store_ = float_block(of_cell * (cells + spare));
         for (const auto & [block, floats] : wanted) *block = float_block(floats);
         parents_.assign(cells, -1);
         const int64_t tile = kernels_here().most_rows * std::max(hp.embedding, ACT_COLUMNS);
-        const int64_t scores = hp.heads / hp.kv_heads * score_row(cells);
+        const int64_t scores = hp.heads / hp.kv_heads * score_row(cells + spare);
         scratch_.assign(team_.size(), std::vector<float>(std::max({ tile, widest, scores })));
         cells_      = cells;
         most_rows_  = rows;
-        added_room_ = adds_directly() && !keeps_additions() ? 0 : rows;
+        added_room_ = added;
         reserve_reduced();
+        room_ = cells + spare;
     } catch (const std::bad_alloc &) {
         return false;
     }

@@ -43,6 +43,7 @@ private:
 
     float_block               store_;  // [layer][keys, values][cell][key-value heads x width]
     int64_t                   cells_ = 0, most_rows_ = 0;
+    int64_t                   room_  = 0;  // cells that store_ has place for
     float_block               x_, read_x_, qkv_, attended_, gate_up_, added_, packed_, logits_;
     float_block               reduced_, packed_reduced_;
     std::vector<std::vector<float>> scratch_;  // of each thread
@@ -71,7 +72,7 @@ private:
 
     int64_t  queries() const { return weights_.hparams.heads * weights_.hparams.head_width; }
     int64_t  keys() const { return weights_.hparams.kv_heads * weights_.hparams.head_width; }
-    float *  kept(int64_t layer, bool values) const { return store_.data() + (layer * 2 + values) * cells_ * keys(); }
+    float *  kept(int64_t layer, bool values) const { return store_.data() + (layer * 2 + values) * room_ * keys(); }
     void     reserve_reduced();
     void     find_paths(const std::vector<queued> & rows);
     void     find_edited(const std::vector<queued> & rows);

@@ -1,5 +1,6 @@
 #include "probe/token-states.h"
 
+#include <algorithm>
 #include <cfloat>
 #include <cmath>
 #include <cstring>
@@ -50,6 +51,14 @@ state_layout::state_layout(capture_choice choice, int64_t layers)
     }
     fixed_.push_back(fixed);
     for_each_key_.push_back(for_each_key);
+}
+
+bool state_layout::is_of(const capture_choice & choice, int64_t layers) const {
+    const auto same = [](const state_site & a, const state_site & b) {
+        return a.part == b.part && a.layer == b.layer && a.width == b.width;
+    };
+    return layers == layers_ && choice.half == choice_.half &&
+           std::equal(choice.sites.begin(), choice.sites.end(), choice_.sites.begin(), choice_.sites.end(), same);
 }
 
 bool state_layout::any(state_part part) const {

@@ -44,6 +44,7 @@ public:
     // layers: of the model. throws PROBE_SITE for a site that no model has
     state_layout(capture_choice choice, int64_t layers);
 
+    bool is_of(const capture_choice & choice, int64_t layers) const;
     const std::vector<state_site> & sites() const { return choice_.sites; }
     bool    half() const { return choice_.half; }
     int64_t layers() const { return layers_; }

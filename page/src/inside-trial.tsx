@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import type { TrialLens, TrialPatch, TrialProbe, TrialView } from "../../src/run/trials/trial-shapes.js";
 import { HeatFigure } from "./figures.js";
 import { byDepth, PROMPTS } from "./scales.js";
-import { TokenMaps } from "./token-map.js";
+import { TokenMaps, Untold } from "./token-map.js";
 import { estimated, Missing, OfShown, SortedTable, Text } from "./parts.js";
 
 export function Inside({
@@ -51,11 +51,7 @@ function Lenses({ lenses }: { lenses: readonly TrialLens[] }) {
           </select>
         </label>
       </p>
-      {untold.length > 0 ? (
-        <p class="quiet">
-          Not told apart by first tokens, or not looked for: <Text text={untold.join(", ")} />
-        </p>
-      ) : null}
+      <Untold values={untold} />
       <div class="beside">
         {values.map((value, at) => (
           <HeatFigure

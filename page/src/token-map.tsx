@@ -121,11 +121,7 @@ function Chosen({ maps }: { maps: readonly TokenLens[] }) {
           </select>
         </label>
       </p>
-      {untold.length > 0 ? (
-        <p class="quiet">
-          Not told apart by first tokens, or not looked for: <Text text={untold.join(", ")} />
-        </p>
-      ) : null}
+      <Untold values={untold} />
       <TokenMap key={place} map={map} measure={measure} from={from} end={end} />
       {tokens.length > AT_ONCE ? (
         <p class="quiet">
@@ -431,4 +427,14 @@ function saveCells({ prompt, state, lens, tokens, values, sites }: TokenLens): v
     ]),
   );
   saveCsv(`Lens at every token ${lens} ${prompt} ${state}`, header, rows);
+}
+
+/** Values that a lens says nothing of. */
+export function Untold({ values }: { values: readonly string[] }) {
+  if (values.length === 0) return null;
+  return (
+    <p class="quiet">
+      Not told apart by first tokens, or not looked for: <Text text={values.join(", ")} />
+    </p>
+  );
 }

@@ -1,10 +1,12 @@
 /**
  * A study handed to Slurm, as far as that goes without one: sbatch and squeue are stand-ins that write down what they are called with and say what the test
- * wants. By a real Slurm of four nodes, with kill -9 of everything: node validation/slurm-campaign.mjs.
+ * wants. At the end a real Slurm of four nodes, with kill -9 of everything, for who asks for it: npm run test:slurm.
  */
+import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { cancelSlurm, mergeWave, prepareSlurm, slurmStatus, submitSlurm } from "../../src/cluster/slurm-run.js";
@@ -133,3 +135,24 @@ test("a subcommand's --json is its own, and what is no run is said", async () =>
   const none = await inwardHere(["slurm", "resume", folder], { cwd: folder });
   expect(none.stderr).toContain("STORE_NOT_A_RUN");
 });
+
+/** `all`, or kinds of accidents by name. It takes minutes and starts services of the machine. */
+const REAL = process.env.INWARD_SLURM;
+if (REAL === undefined) {
+  const wants = "as root, Debian: apt-get install slurm-wlm munge";
+  process.stderr.write(`\nSKIPPED, a real Slurm of four nodes: npm run test:slurm (${wants})\n`);
+}
+
+test.skipIf(REAL === undefined)(
+  "by a real Slurm, whatever is killed: the bytes of one process",
+  () => {
+    const only = REAL === "all" ? [] : ["--only", REAL as string];
+    const script = fileURLToPath(new URL("../../validation/slurm-campaign.mjs", import.meta.url));
+    const path = process.env.PATH?.split(":").filter((one) => one !== bin);
+    const env = { ...process.env, PATH: path?.join(":") };
+    const { status, stdout, stderr } = spawnSync(process.execPath, [script, ...only], { encoding: "utf8", env });
+    expect(stdout + stderr).toMatch(/holds .* the bytes of one process[\s\S]*\n0 findings\n/);
+    expect(status).toBe(0);
+  },
+  1_800_000,
+);

@@ -180,7 +180,12 @@ test.runIf(ENGINES.includes("native"))("a folder of states", async () => {
   await capture(whole);
   const filesOf = async (of: string) => {
     const names = (await readdir(of)).sort();
-    return Promise.all(names.map(async (name) => [name, (await readFile(join(of, name))).toString("base64")] as const));
+    const read = async (name: string) => {
+      const bytes = await readFile(join(of, name));
+      // Blanks between its words say nothing, and are left where nothing is written anew.
+      return name === "states.json" ? JSON.stringify(JSON.parse(bytes.toString())) : bytes.toString("base64");
+    };
+    return Promise.all(names.map(async (name) => [name, await read(name)] as const));
   };
   const before = await filesOf(whole);
   expect(before.length).toBeGreaterThan(4);

@@ -106,6 +106,7 @@ const { status } = spawnSync(first, rest, {
   env: {
     ...process.env,
     LD_PRELOAD: libraries.join(":"),
+    INWARD_SANITIZED: values.sanitize,
     ASAN_OPTIONS: said({ detect_leaks: 0, alloc_dealloc_mismatch: 0 }),
     UBSAN_OPTIONS: said({ print_stacktrace: 1 }),
     TSAN_OPTIONS: said({ report_bugs: 1, ignore_noninstrumented_modules: 1, history_size: 7 }),

@@ -1,21 +1,20 @@
 // A study by a real Slurm of four nodes on this machine, undisturbed and with kill -9 of everything that can be killed: each time the bytes of one
-// process. node validation/slurm-campaign.mjs [--only end,step,batch,slurmd,slurmctld,term,many]; exit code 4 with a finding; where there
+// process. node validation/slurm-campaign.mjs [--only end,step,batch,slurmd,slurmctld,forgets,term,many]; exit code 4 with a finding; where there
 // is no Slurm (apt-get install slurm-wlm munge), or not root, it says so and ends with 0.
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { bytesOf, descendantsOf, Findings, killed, startInward } from "./inward-processes.mjs";
 import { startCluster, whyNoSlurm } from "./slurm-cluster.mjs";
 
-const KINDS = ["end", "step", "batch", "slurmd", "slurmctld", "term", "many"];
+const KINDS = ["end", "step", "batch", "slurmd", "slurmctld", "forgets", "term", "many"];
 const { values } = parseArgs({ options: { only: { type: "string", default: KINDS.join() } } });
 const why = whyNoSlurm();
 if (why !== undefined) {
   console.log(`not run here: ${why}`);
   process.exit(0);
 }
-const STUCK = ["DependencyNeverSatisfied", "launch failed requeued held"];
 const LONGEST_MS = 600_000;
 const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 const findings = new Findings();
@@ -77,11 +76,22 @@ function hasten() {
   }
 }
 
-/** Until no job of the run is in the queue. */
-async function drained() {
+/** Until no job of the run is in the queue, but for those of which status says that they never begin. */
+async function drained(run) {
+  let waited = queue();
+  let since = Date.now();
   for (const until = Date.now() + LONGEST_MS; Date.now() < until; await wait(300)) {
     hasten();
-    if (queue().filter(({ reason }) => !STUCK.includes(reason)).length === 0) return true;
+    const now = queue();
+    if (now.length === 0) return true;
+    if (JSON.stringify(now) !== JSON.stringify(waited)) {
+      waited = now;
+      since = Date.now();
+    } else if (Date.now() - since > SETTLED_MS && !now.some(({ state }) => state === "RUNNING")) {
+      const { said } = await json("slurm", "status", run);
+      if (said?.queue.every(({ stuck }) => stuck)) return true;
+      since = Date.now();
+    }
   }
   return false;
 }
@@ -121,6 +131,8 @@ const isWhole = (run) => existsSync(join(folder, run, "09-report.html")) && byte
 
 /** Submits a run, does something to it, and sees that it ends with the bytes of one process; resuming as often as it has to. */
 async function struck(run, what, strike) {
+  const before = join(cluster.place, `state before ${run}`);
+  cpSync(join(cluster.place, "state"), before, { recursive: true });
   const submitted = await json(
     "slurm",
     "study.yaml",
@@ -135,9 +147,9 @@ async function struck(run, what, strike) {
   );
   check(`${what}: submitted`, submitted.status === 0 && submitted.said.jobs.length > 0, submitted.output);
   if (submitted.status !== 0) return;
-  const told = await strike(run);
+  const told = await strike(run, before);
   let resumed = 0;
-  let isDrained = await drained();
+  let isDrained = await drained(run);
   while (isDrained && !isWhole(run) && resumed < 5) {
     // A node that was asked to start a job twice is taken out of use, and put back by whoever runs the site.
     cluster.run("scontrol", ["update", "nodename=n[1-4]", "state=resume"]);
@@ -147,7 +159,7 @@ async function struck(run, what, strike) {
       return;
     }
     resumed++;
-    isDrained = await drained();
+    isDrained = await drained(run);
   }
   check(
     `${what}${told ? ` (${told})` : ""}: after ${resumed} times of resume the bytes of one process`,
@@ -196,6 +208,17 @@ const STRIKES = {
     const { unit } = await found("a unit at work", () => unitProcess(run));
     cluster.kill("slurmctld");
     await wait(1000);
+    cluster.restart("slurmctld");
+    await found("the controller", () => (cluster.run("scontrol", ["ping"]).status === 0 ? true : undefined));
+    return unit;
+  },
+  // Its last seconds were not on its disk: jobs at work are unknown to it, and it gives their ids again.
+  forgets: async (run, before) => {
+    const { unit } = await found("a unit at work", () => unitProcess(run));
+    cluster.kill("slurmctld");
+    const state = join(cluster.place, "state");
+    rmSync(state, { recursive: true });
+    cpSync(before, state, { recursive: true });
     cluster.restart("slurmctld");
     await found("the controller", () => (cluster.run("scontrol", ["ping"]).status === 0 ? true : undefined));
     return unit;
@@ -253,7 +276,7 @@ noiseFloor: { questions: 0 }
     output,
   );
   const cancelled = await json("slurm", "cancel", "many");
-  check("  and out of it again", cancelled.said?.tasks > 0 && (await drained()), cancelled.output);
+  check("  and out of it again", cancelled.said?.tasks > 0 && (await drained("many")), cancelled.output);
 }
 
 try {

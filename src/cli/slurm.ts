@@ -9,6 +9,7 @@ import {
   type SlurmRun,
   slurmStatus,
   submitSlurm,
+  type QueuedJob,
 } from "../cluster/slurm-run.js";
 import { InwardError } from "../errors.js";
 import { dryRun } from "../run/dry-run.js";
@@ -170,25 +171,27 @@ async function status(run: string, _: JsonOption, command: Command): Promise<voi
     [
       folder,
       table(["stage", "wave", "waiting", "running", "done", "failed", "finished"], rows),
-      "unknown" in queue ? `The queue is not known: ${queue.unknown}` : queueText(queue),
+      "unknown" in queue ? `The queue is not known: ${queue.unknown}` : queueText(queue, folder),
       ...failures,
     ].join("\n\n"),
   );
 }
 
-function queueText(
-  queue: readonly { readonly state: string; readonly reason: string; readonly tasks: number }[],
-): string {
+function queueText(queue: readonly QueuedJob[], folder: string): string {
   if (queue.length === 0) return "No job of this run is in the queue.";
   const counts = new Map<string, number>();
-  for (const { state, reason, tasks } of queue) {
-    const what = reason === "None" ? state : `${state} (${reason})`;
-    counts.set(what, (counts.get(what) ?? 0) + tasks);
+  let stuck = 0;
+  for (const job of queue) {
+    const what = job.reason === "None" ? job.state : `${job.state} (${job.reason})`;
+    counts.set(what, (counts.get(what) ?? 0) + job.tasks);
+    if (job.stuck) stuck += job.tasks;
   }
-  return table(
+  const rows = table(
     ["in the queue", "tasks"],
     [...counts].map(([what, tasks]) => [what, String(tasks)]),
   );
+  if (stuck === 0) return rows;
+  return `${rows}\n\n${stuck} of them never begin by themselves. npx inward slurm resume ${folder} takes them out and submits what is left.`;
 }
 
 async function resume(run: string, _: JsonOption, command: Command): Promise<void> {

@@ -212,11 +212,20 @@ export interface QueuedJob {
   readonly reason: string;
   readonly node: string;
   readonly tasks: number;
+  /** It never begins by itself: `inward slurm resume` takes it out and submits its work anew. */
+  readonly stuck?: true;
 }
 
-/** Of these none begins any more: a merge before them has failed, or a node could not start them (a controller that had died does that). */
-const STUCK = ["DependencyNeverSatisfied", "launch failed requeued held"];
-const isStuck = ({ reason }: QueuedJob) => STUCK.includes(reason);
+/** Why Slurm never begins a job: a merge before it has failed, or a node could not start it (where a controller died, ids come twice). */
+const NEVER = ["DependencyNeverSatisfied", "launch failed requeued held"];
+
+/** What waits for a job that never begins has `Dependency` for its reason, as what waits for one at work has. */
+function withStuck(queue: readonly QueuedJob[]): QueuedJob[] {
+  const never = ({ reason }: QueuedJob) => NEVER.includes(reason);
+  const waits = ({ state, reason }: QueuedJob) => state === "PENDING" && reason === "Dependency";
+  const isAtRest = queue.some(never) && queue.every((job) => never(job) || waits(job));
+  return queue.map((job) => (isAtRest || never(job) ? { ...job, stuck: true } : job));
+}
 
 export interface SubmittedRun extends SlurmRun {
   /** Ids, in the order of the submissions. */
@@ -230,13 +239,12 @@ export interface SubmittedRun extends SlurmRun {
 export async function submitSlurm(folder: string): Promise<SubmittedRun> {
   const run = await openSlurm(folder);
   const queued = await queueOf(run.jobName);
-  const active = queued.filter((job) => !isStuck(job));
+  const active = queued.filter(({ stuck }) => !stuck);
   if (active.length > 0) {
     const tasks = active.reduce((sum, one) => sum + one.tasks, 0);
-    throw new InwardError(
-      "SLURM_ACTIVE",
-      `${tasks} tasks of ${run.folder} are in the queue, such as ${active[0]?.id} (${active[0]?.state}).`,
-    );
+    const { id, state, reason } = active[0] as QueuedJob;
+    const why = reason === "None" ? state : `${state}, ${reason}`;
+    throw new InwardError("SLURM_ACTIVE", `${tasks} tasks of ${run.folder} are in the queue, such as ${id} (${why}).`);
   }
   for (const { id } of queued) await slurm("scancel", [id]);
   const place = join(run.folder, SLURM_FOLDER);
@@ -317,10 +325,11 @@ export async function mergeWave(folder: string, wave?: number): Promise<MergedUn
 
 async function queueOf(name: string): Promise<QueuedJob[]> {
   const said = await slurm("squeue", ["--noheader", `--name=${name}`, "--format=%i|%T|%r|%N"]);
-  return said.split("\n").flatMap((line) => {
+  const queue = said.split("\n").flatMap((line) => {
     const [id = "", state = "", reason = "", node = ""] = line.trim().split("|");
     return id === "" ? [] : [{ id, state, reason, node, tasks: queuedTasks(id) }];
   });
+  return withStuck(queue);
 }
 
 /** Most tasks of an array here. Where Slurm cannot be asked, those that it allows by default. */

@@ -100,6 +100,26 @@ test("is not submitted a second time while its jobs are in the queue; those that
   expect(said().slice(0, 2)).toEqual(["scancel 9", "scancel 10_2"]);
 });
 
+test("what waits for a job that never begins is taken out with it, but not while another is at work", async () => {
+  const held = "1_0|PENDING|launch failed requeued held|\n2|PENDING|Dependency|\n";
+  standIns(`${held}3_1|RUNNING|None|n2\n`);
+  await expect(submitSlurm(run)).rejects.toEqual(coded("SLURM_ACTIVE", "2 tasks of"));
+  const stuck = async () => {
+    const { queue } = await slurmStatus(run);
+    return "unknown" in queue ? queue : queue.map((job) => job.stuck);
+  };
+  expect(await stuck()).toEqual([true, undefined, undefined]);
+  standIns(held);
+  expect(await stuck()).toEqual([true, true]);
+  const status = await inwardHere(["slurm", "status", run], { cwd: folder });
+  expect(status.stdout).toContain("2 of them never begin by themselves. npx inward slurm resume");
+  await submitSlurm(run);
+  expect(said().slice(0, 2)).toEqual(["scancel 1_0", "scancel 2"]);
+  // Somebody held it, and lets it go again.
+  standIns("1_0|PENDING|JobHeldUser|\n2|PENDING|Dependency|\n");
+  await expect(submitSlurm(run)).rejects.toEqual(coded("SLURM_ACTIVE", "1_0 (PENDING, JobHeldUser)"));
+});
+
 test("is cancelled for good, until it is submitted again", async () => {
   standIns("7_[0-9]|PENDING|Priority|\n");
   const stopped = join(run, "units/slurm/stopped");

@@ -42,6 +42,8 @@ describe.runIf(process.platform === "linux")("SmolLM2: the plan is within 10 % o
     ["dropout", { dropout: 0.1, maxMicrobatchTokens: 256, maxLossRows: 32 }],
   ])("%s", async (_, options) => {
     const { before, planned, peak } = await measure(options);
+    // The thread sanitizer's own memory is several times the process's: there it is run for its races alone.
+    if (process.env.INWARD_SANITIZED === "thread") return;
     expect(Math.abs((before + planned) / peak - 1)).toBeLessThan(0.1);
   });
 

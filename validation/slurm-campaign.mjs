@@ -10,6 +10,8 @@ import { startCluster, whyNoSlurm } from "./slurm-cluster.mjs";
 
 const KINDS = ["end", "step", "batch", "slurmd", "slurmctld", "forgets", "term", "many"];
 const { values } = parseArgs({ options: { only: { type: "string", default: KINDS.join() } } });
+const unknown = values.only.split(",").filter((kind) => !KINDS.includes(kind));
+if (unknown.length > 0) throw new Error(`--only ${unknown.join()}: it knows ${KINDS.join()}`);
 const why = whyNoSlurm();
 if (why !== undefined) {
   console.log(`not run here: ${why}`);
@@ -129,10 +131,23 @@ function unitProcess(run) {
 
 const isWhole = (run) => existsSync(join(folder, run, "09-report.html")) && bytesOf(join(folder, run)) === bytes;
 
+/** What the controller has on its disk at this moment. It may rename a file meanwhile. */
+function stateCopy() {
+  const copy = join(cluster.place, "state before");
+  for (let tries = 1; ; tries++) {
+    try {
+      rmSync(copy, { recursive: true, force: true });
+      cpSync(join(cluster.place, "state"), copy, { recursive: true });
+      return copy;
+    } catch (error) {
+      if (tries === 5) throw error;
+    }
+  }
+}
+
 /** Submits a run, does something to it, and sees that it ends with the bytes of one process; resuming as often as it has to. */
 async function struck(run, what, strike) {
-  const before = join(cluster.place, `state before ${run}`);
-  cpSync(join(cluster.place, "state"), before, { recursive: true });
+  const before = what === "forgets" ? stateCopy() : undefined;
   const submitted = await json(
     "slurm",
     "study.yaml",
@@ -280,7 +295,11 @@ noiseFloor: { questions: 0 }
 }
 
 try {
+  const kinds = values.only.split(",");
   for (const requeueExit of [true, false]) {
+    // What the site does not do is asked once more where it matters.
+    const own = requeueExit ? kinds : kinds.filter((kind) => kind === "term");
+    if (own.length === 0) continue;
     cluster = await startCluster({ requeueExit });
     console.log(
       `# a site that ${requeueExit ? "puts jobs back that end with 75" : "does not put jobs back"}: ${cluster.place}`,
@@ -293,14 +312,9 @@ try {
       if (whole.status !== 0) throw new Error(whole.output);
     }
     bytes = bytesOf(join(folder, "whole"));
-    for (const kind of values.only.split(",")) {
-      if (kind === "many") {
-        if (requeueExit) await many();
-        continue;
-      }
-      // What the site does not do is asked once more where it matters.
-      if (!requeueExit && kind !== "term") continue;
-      await struck(`${kind}-${requeueExit}`, kind, STRIKES[kind]);
+    for (const kind of own) {
+      if (kind === "many") await many();
+      else await struck(`${kind}-${requeueExit}`, kind, STRIKES[kind]);
     }
     await cluster.stop();
     cluster = undefined;

@@ -1,6 +1,7 @@
 // A Slurm cluster of four nodes on this machine, for as long as it is needed: Debian's slurm-wlm and munge, as root, without systemd. A second
 // controller or a cluster that this machine belongs to is not touched: all files and ports are its own.
 import { spawn, spawnSync } from "node:child_process";
+import { createServer } from "node:net";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
@@ -19,10 +20,23 @@ export function whyNoSlurm() {
 const environment = () => ({ ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` });
 const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
-function configuration(place, { requeueExit }) {
+/** Ports that nobody listens at, so that two clusters of this kind, and one that this machine belongs to, are not in each other's way. */
+async function freePorts(count) {
+  const servers = await Promise.all(
+    Array.from({ length: count }, () => {
+      const server = createServer();
+      return new Promise((done, failed) => server.on("error", failed).listen(0, "127.0.0.1", () => done(server)));
+    }),
+  );
+  const ports = servers.map((server) => server.address().port);
+  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
+  return ports;
+}
+
+function configuration(place, { requeueExit }, [controller, ...nodes]) {
   return `ClusterName=inward
 SlurmctldHost=localhost(127.0.0.1)
-SlurmctldPort=17817
+SlurmctldPort=${controller}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
@@ -53,8 +67,7 @@ MaxArraySize=10001
 InactiveLimit=0
 SlurmdTimeout=10
 GresTypes=gpu
-NodeName=n[1-4] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[17001-17004] CPUs=1 RealMemory=4000 Gres=gpu:2
-PartitionName=ci Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+${NODES.map((node, at) => `NodeName=${node} NodeHostname=localhost NodeAddr=127.0.0.1 Port=${nodes[at]} CPUs=1 RealMemory=4000 Gres=gpu:2\n`).join("")}PartitionName=ci Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 `;
 }
 
@@ -65,7 +78,7 @@ export async function startCluster({ requeueExit = true } = {}) {
   for (const at of [0, 1]) spawnSync("mknod", [join(place, `gpu${at}`), "c", "1", "3"]);
   writeFileSync(join(place, "gres.conf"), `NodeName=n[1-4] Name=gpu File=${place}/gpu[0-1]\n`);
   const conf = join(place, "slurm.conf");
-  writeFileSync(conf, configuration(place, { requeueExit }));
+  writeFileSync(conf, configuration(place, { requeueExit }, await freePorts(1 + NODES.length)));
   writeFileSync(join(place, "munge.key"), randomBytes(128), { mode: 0o400 });
   const env = { ...environment(), SLURM_CONF: conf };
   const own = new Map();

@@ -11,6 +11,7 @@ import { type ServedCall, serveParent } from "../model/worker-process.js";
 import type { Reply } from "../tasks/answer.js";
 import {
   type CapturedText,
+  type CaptureJob,
   type CaptureMethods,
   chosenTokens,
   type PositionChoice,
@@ -35,6 +36,9 @@ serveParent<CaptureMethods, number>(
       return { manifest: model.manifest, facts: model.facts };
     },
     shard: (job) => makeShard(job, call),
+    async evaluate(job) {
+      await evaluations.run(() => evaluate(job, call));
+    },
     memory: () => ({ peakBytes: 1024 * process.resourceUsage().maxRSS }),
   }),
   (error) => nativeCode(error) ?? "ENGINE_CRASHED",
@@ -43,14 +47,8 @@ serveParent<CaptureMethods, number>(
 async function makeShard(job: ShardJob, call: ServedCall<number>): Promise<MadeShard> {
   const { texts, places, room } = await evaluations.run(() => evaluate(job, call));
   const rows = places.reduce((sum, { positions }) => sum + positions.length, 0);
-  return {
-    texts,
-    rows,
-    ...(job.path === undefined ? NOT_WRITTEN : await writer.write(job.path, job.capture, places, room)),
-  };
+  return { texts, rows, ...(await writer.write(job.path, job.capture, places, room)) };
 }
-
-const NOT_WRITTEN = { bytes: 0, sha256: "" };
 
 /** @throws ENGINE_UNAVAILABLE */
 function capturedIn({ siteStates }: NativeAnswers): Uint8Array {
@@ -62,7 +60,7 @@ function capturedIn({ siteStates }: NativeAnswers): Uint8Array {
 }
 
 async function evaluate(
-  { requests, capture, positions, oneByOne = false }: ShardJob,
+  { requests, capture, positions, oneByOne = false }: CaptureJob,
   { signal, note }: ServedCall<number>,
 ): Promise<{ texts: CapturedText[]; places: PlacedText[]; room: StatesRoom }> {
   if (!model) throw new InwardError("INTERNAL", "The worker was asked before it opened a model.");

@@ -54,16 +54,20 @@ export function chosenTokens({ prompt }: PositionChoice, length: number, which: 
   return mask;
 }
 
-/** One file of states to make. */
-export interface ShardJob {
-  /** Where the file goes; nothing is written where absent. */
-  readonly path?: string;
+/** Texts to evaluate, and states of theirs to take. */
+export interface CaptureJob {
   readonly requests: readonly AskRequest[];
   readonly capture: Capture;
   /** [requests] */
   readonly positions: readonly PositionChoice[];
   /** Each is evaluated by itself and not with the others. */
   readonly oneByOne?: boolean;
+}
+
+/** One file of states to make. */
+export interface ShardJob extends CaptureJob {
+  /** Where the file goes. */
+  readonly path: string;
 }
 
 /** What became of one of its prompts. */
@@ -76,7 +80,7 @@ export interface CapturedText {
   readonly reply?: Pick<Reply, "text" | "stop" | "tokenIds" | "logprobs">;
 }
 
-/** A file of states as it was written; of one that goes nowhere no bytes. */
+/** A file of states as it was written. */
 export interface MadeShard extends WrittenShard {
   readonly texts: readonly CapturedText[];
   readonly rows: number;
@@ -89,6 +93,8 @@ export interface CaptureMethods {
   ): Promise<{ readonly manifest: EngineManifest; readonly facts: ModelFacts }>;
   /** Writes the file whole, or not at all. */
   shard(job: ShardJob): Promise<MadeShard>;
+  /** The same states without a file: whether the engine outlives them. */
+  evaluate(job: CaptureJob): Promise<void>;
   /** The most that the process has held, bytes. */
   memory(): { readonly peakBytes: number };
 }
@@ -162,7 +168,7 @@ export class StateCapturer {
         evaluated[at] = done;
         hooks.onNote?.(done);
       };
-      const made = this.call(job, { ...hooks, onNote });
+      const made = this.written(job, { ...hooks, onNote });
       // Whoever waits for it hears of its end.
       made.catch(() => undefined);
       return made;
@@ -193,43 +199,45 @@ export class StateCapturer {
 
   /** @param from the number of the first attempt */
   private async shard(job: ShardJob, hooks: CaptureHooks, from: number): Promise<CapturedShard> {
-    const tried = async (one: ShardJob, attempt: number): Promise<MadeShard | undefined> => {
-      const made = await this.unlessCrashed(() => this.call(one, hooks), hooks);
-      if (!(made instanceof InwardError)) return made;
-      hooks.onCrash?.({ attempt, prompts: one.requests.length, message: made.message });
-      return undefined;
-    };
+    const crashed = (attempt: number, prompts: number, { message }: InwardError) =>
+      hooks.onCrash?.({ attempt, prompts, message });
     for (let attempt = from; attempt <= WHOLE_ATTEMPTS; attempt++) {
-      const done = await tried(job, attempt);
-      if (done) return { ...done, setAside: [] };
+      const made = await this.unlessCrashed(() => this.written(job, hooks), hooks);
+      if (!(made instanceof InwardError)) return { ...made, setAside: [] };
+      crashed(attempt, job.requests.length, made);
     }
     const setAside: number[] = [];
-    const alone = (at: number, requests: readonly AskRequest[]): ShardJob => {
-      return { requests, capture: job.capture, positions: [job.positions[at] as PositionChoice], oneByOne: true };
+    const isSurvived = async (request: AskRequest, position: PositionChoice): Promise<boolean> => {
+      const alone = { requests: [request], capture: job.capture, positions: [position], oneByOne: true };
+      const { onNote, signal } = hooks;
+      const evaluate = async () => (await this.running()).call("evaluate", [alone], { onNote, signal });
+      const end = await this.unlessCrashed(evaluate, hooks);
+      if (!(end instanceof InwardError)) return true;
+      crashed(WHOLE_ATTEMPTS + 1, 1, end);
+      return false;
     };
     for (const [at, request] of job.requests.entries()) {
-      if (await tried(alone(at, [request]), WHOLE_ATTEMPTS + 1)) continue;
+      if (await isSurvived(request, job.positions[at] as PositionChoice)) continue;
       // An engine that crashes on anything would set aside all that is left.
       const plain = { ...request, messages: plainMessages(request.messages), maxTokens: 0 };
-      const last = { prompt: [-1], reply: false } as const;
-      if (!(await tried({ ...alone(at, [plain]), positions: [last] }, WHOLE_ATTEMPTS + 1))) {
+      if (!(await isSurvived(plain, { prompt: [-1], reply: false }))) {
         throw new InwardError(
           "ENGINE_CRASHED",
-          `The engine crashes on a plain question as well as on prompt ${at + 1} of ${job.path ?? "a file"}.`,
+          `The engine crashes on a plain question as well as on prompt ${at + 1} of ${job.path}.`,
         );
       }
       setAside.push(at);
     }
     const sound = <One>(all: readonly One[]) => all.filter((_, at) => !setAside.includes(at));
     const left = { ...job, requests: sound(job.requests), positions: sound(job.positions), oneByOne: true };
-    return { ...(await this.call(left, hooks)), setAside };
+    return { ...(await this.written(left, hooks)), setAside };
   }
 
   /** @returns the crash, where the process is gone, which is then ended @throws any other error */
-  private async unlessCrashed(
-    call: () => Promise<MadeShard>,
+  private async unlessCrashed<Result>(
+    call: () => Promise<Result>,
     { signal }: CaptureHooks,
-  ): Promise<MadeShard | InwardError> {
+  ): Promise<Result | InwardError> {
     try {
       return await call();
     } catch (error) {
@@ -241,9 +249,13 @@ export class StateCapturer {
     }
   }
 
-  private async call(job: ShardJob, { onNote, signal }: CaptureHooks): Promise<MadeShard> {
+  private async written(job: ShardJob, { onNote, signal }: CaptureHooks): Promise<MadeShard> {
+    return (await this.running()).call("shard", [job], { onNote, signal });
+  }
+
+  private async running(): Promise<CaptureProcess> {
     await this.open();
-    return (this.process as CaptureProcess).call("shard", [job], { onNote, signal });
+    return this.process as CaptureProcess;
   }
 
   /** The most that the process that is open has held, bytes. */

@@ -60,7 +60,7 @@ beforeAll(async () => {
     `const on = process.on;
 const isMortal = process.argv[1]?.endsWith("capture-worker.js");
 const mortal = (listener) => (message) => {
-  const asked = message.call === "shard" ? JSON.stringify(message.args[0].requests) : "";
+  const asked = ["shard", "evaluate"].includes(message.call) ? JSON.stringify(message.args[0].requests) : "";
   if (asked.includes(process.env.MORTAL_WORD)) process.abort();
   return listener(message);
 };

@@ -2,7 +2,7 @@
 
 import type { Distribution } from "../../ask/expand-distribution.js";
 import type { PatchKind } from "../../ask/patched-distributions.js";
-import type { LensToken } from "../../probe/lens-results.js";
+import type { LensedPrompt, LensedTokens } from "../../probe/lens-results.js";
 import type { BehaviorOption, Extraction } from "../../properties/property.js";
 import type { Estimate } from "../../score/interval.js";
 import type { Scope } from "../../score/scope.js";
@@ -171,29 +171,22 @@ export interface TrialLens {
 }
 
 /** A lens on one prompt of a trial at every token. */
-export interface TokenLens extends Pick<TrialLens, "prompt" | "state" | "lens" | "values" | "untold"> {
-  readonly tokens: readonly LensToken[];
-  /** Tokens that the model knows. */
-  readonly vocabulary: number;
+export interface TokenLens
+  extends Pick<TrialLens, "prompt" | "state" | "lens" | "values" | "untold">,
+    Pick<LensedPrompt, "tokens" | "vocabulary"> {
+  /** Columns of the file's line; values are this map's. */
   readonly sites: readonly (
-    | {
-        readonly site: string;
-        readonly ok: true;
-        /** [tokens] */
-        readonly entropyNats: readonly number[];
-        /** Likeliest tokens, each once; [tokens] which of these, and its ln P. */
-        readonly likeliest: readonly TokenText[];
-        readonly likeliestAt: readonly number[];
-        readonly likeliestLogprobs: readonly number[];
-        /** [values][tokens] as TrialLens has them. */
-        readonly logprobs: readonly (readonly number[])[];
-        readonly ranks: readonly (readonly number[])[];
-      }
+    | ({ readonly site: string; readonly ok: true } & LensColumns)
     | { readonly site: string; readonly ok: false; readonly reason: string }
   )[];
-  /** Readings at named spans that are of one of these tokens, and their greatest difference from these, nats. */
-  readonly besideSpans: { readonly readings: number; readonly greatestNats: number };
+  /** Over all sites. */
+  readonly besideSpans: NonNullable<LensedTokens["besideSpans"]>;
 }
+
+type LensColumns = Pick<
+  LensedTokens,
+  "entropyNats" | "likeliest" | "likeliestAt" | "likeliestLogprobs" | "logprobs" | "ranks"
+>;
 
 /** What probes read off one kind of prompt of one string. */
 export interface TrialProbe {

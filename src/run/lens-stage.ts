@@ -3,7 +3,13 @@
 import { InwardError } from "../errors.js";
 import { openTokenizer, type Tokenizer } from "../model/engines/start-engine.js";
 import { type LensProcess, startLensProcess } from "../probe/lens-process.js";
-import { type LensTarget, type LensTargets, lensTargets } from "../probe/lens-readings.js";
+import {
+  type LensReading,
+  type LensTarget,
+  type LensTargets,
+  lensTargets,
+  type TargetReading,
+} from "../probe/lens-readings.js";
 import {
   type LensedSite,
   type LensedState,
@@ -414,14 +420,16 @@ class OpenLens {
     const targets = tokens.map((tokenId) => ({ name: String(tokenId), tokenIds: [tokenId] }));
     const read = await this.process.call("read", [states, targets], { signal });
     const differences = prompts.map(({ first }, at) => {
-      const found = read[at]?.targets[tokens.indexOf(first.tokenId)]?.logprob ?? Number.NEGATIVE_INFINITY;
-      return Math.abs(found - first.logprob);
+      const found = (read[at] as LensReading).targets[tokens.indexOf(first.tokenId)] as TargetReading;
+      return Math.abs(found.logprob - first.logprob);
     });
     return {
       ok: true,
       prompts: prompts.length,
       greatestNats: Math.max(...differences),
-      otherToken: prompts.filter(({ first }, at) => first.greedy && read[at]?.topToken !== first.tokenId).length,
+      otherToken: prompts.filter(
+        ({ first }, at) => first.greedy && (read[at] as LensReading).topToken !== first.tokenId,
+      ).length,
     };
   }
 }

@@ -25,8 +25,7 @@ import { capturedRows, type StatesBySite } from "./captured-states.js";
 import { FinishedLines } from "./finished-lines.js";
 import { RunFolder } from "./folder.js";
 import type { StageContext } from "./open-models.js";
-import { withTokenizer } from "./patch-states.js";
-import { locatePrompts, type ProbedPrompt, promptsToLocate } from "./probe-prompts.js";
+import { type LocatedStatesPrompt, type ProbedPrompt, promptsToLocate } from "./probe-prompts.js";
 import { captureIntoRun, modelToCapture, statesJobOf } from "./probe-states-stage.js";
 import type { CapturedPrompt } from "./probe-states.js";
 import { readLines } from "./records.js";
@@ -91,20 +90,17 @@ export async function captureWhole(
 ): Promise<StatesBySite> {
   const { run, modelPath } = context;
   const { plan } = run;
-  const { dtype, tokens, wholePrompts: most } = plan.probe as PlannedProbe;
+  const { dtype, wholePrompts: most } = plan.probe as PlannedProbe;
   const { model } = statesOf(plan).of(state);
   const path = modelPath(model);
   const shape = stateShapeOf(await readGguf(path), path);
   const capture: Capture = { sites: parseSites(sites.join(","), shape), shape, dtype };
-  const wanted = new Set(prompts.map(({ id }) => id));
-  const located = await withTokenizer(plan, state, path, (tokenizer) =>
-    locatePrompts(
-      promptsToLocate(plan, state).filter(({ id }) => wanted.has(id)),
-      tokenizer,
-      tokens,
-    ),
-  );
-  const whole = located.map((one) => ({ ...one, captured: [...one.meta.tokenIds.keys()] }));
+  const asked = new Map(promptsToLocate(plan, state).map(({ id, marked }) => [id, marked.messages]));
+  const whole = prompts.map(({ id, promptSha256: _, setAside: __, ...meta }): LocatedStatesPrompt => {
+    const messages = asked.get(id);
+    if (messages === undefined) throw new InwardError("INTERNAL", `The plan has no prompt ${id} of ${state}.`);
+    return { id, kind: meta.kind, messages, meta, captured: [...meta.tokenIds.keys()] };
+  });
   const about = { wholePrompts: most, positions: "all" };
   const job = statesJobOf(plan, model, modelToCapture(context, state), capture, whole, about);
   const folder = join(statesFolder(run), state);
@@ -233,13 +229,14 @@ export function besideSpans(
   atSpans: readonly PromptReading[],
 ): Pick<LensedTokens, "besideSpans"> {
   let [readings, greatestNats] = [0, 0];
-  for (const { span, entropyNats, groups } of atSpans) {
+  for (const reading of atSpans) {
+    const { span, entropyNats } = reading;
     const [token, ...others] = spans[span] ?? [];
     const own = token === undefined ? undefined : read[token];
     // Of several tokens the mean state was read, which is of none of them.
     if (own === undefined || others.length > 0) continue;
-    const pairs = places.map(({ group, at }, value): [number, number] => [
-      groups[group]?.logprobs[at] ?? Number.NaN,
+    const pairs = places.map((place, value): [number, number] => [
+      logprobAt(reading, place),
       digits((own.targets[value] as TargetReading).logprob),
     ]);
     readings++;
@@ -247,4 +244,10 @@ export function besideSpans(
       greatestNats = Math.max(greatestNats, Math.abs(one - other));
   }
   return readings === 0 ? {} : { besideSpans: { readings, greatestNats } };
+}
+
+function logprobAt({ prompt, span, groups }: PromptReading, { group, at }: SoughtTargets["places"][number]): number {
+  const logprob = groups[group]?.logprobs[at];
+  if (logprob !== undefined) return logprob;
+  throw new InwardError("INTERNAL", `${prompt} was read at ${span} without value ${at + 1} of ${group}.`);
 }

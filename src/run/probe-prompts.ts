@@ -1,7 +1,6 @@
 /** Which prompts of a study are looked into, of which states, and where in them the declared spans stand. */
 
 import type { Tokenizer } from "../model/engines/start-engine.js";
-import { hashTokens } from "../model/engines/engine.js";
 import { findSpans, type MarkedQuestion, markHypothetical, markObjectLevel } from "../probe/spans.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { askedForm } from "../study/forms.js";
@@ -40,7 +39,6 @@ export interface PromptToLocate {
 export interface LocatedStatesPrompt extends StatesPrompt {
   readonly meta: ProbedPrompt & Readonly<Record<string, unknown>>;
   readonly captured: readonly number[];
-  readonly sha256: string;
 }
 
 /** Whoever predicts, is asked here, and is asked in the plan's way: another wording is another asking of the same network. */
@@ -152,7 +150,6 @@ export async function locatePrompts(
         messages: marked.messages,
         meta: { ...about, spans, lacking, tokenIds: one.tokenIds },
         captured: [...places].sort((a, b) => a - b),
-        sha256: hashTokens(one.tokenIds),
       });
     }
   }

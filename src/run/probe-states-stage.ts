@@ -166,7 +166,7 @@ export function statesJobOf(
   };
 }
 
-function asWritten({ captured: _, sha256: __, ...prompt }: LocatedStatesPrompt) {
+function asWritten({ captured: _, ...prompt }: LocatedStatesPrompt) {
   return prompt;
 }
 

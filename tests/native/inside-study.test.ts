@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { parse } from "yaml";
-import { scoredAnswers } from "../../src/model/engines/engine.js";
+import { hashTokens, scoredAnswers } from "../../src/model/engines/engine.js";
 import { openNativeEngine } from "../../src/model/engines/native.js";
 import { siteDimensions, siteName } from "../../src/model/sites.js";
 import {
@@ -75,7 +75,7 @@ async function takenApart(
     const groups = await planInside(plan, "planted", {
       ...{ sites, tokenizer, strings: knownStrings(planted) },
       captured: {
-        prompts: prompts.map(({ id, meta, sha256: promptSha256 }) => ({ ...meta, id, promptSha256 })),
+        prompts: prompts.map(({ id, meta }) => ({ ...meta, id, promptSha256: hashTokens(meta.tokenIds) })),
         end: (prompt, name) => {
           const values = states[place.get(prompt.id) as number]?.sites[name]?.[0] as Float32Array;
           const site = taken.find((one) => siteName(one) === name) as (typeof taken)[number];

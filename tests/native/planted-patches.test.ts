@@ -14,6 +14,7 @@ import { trainAdapter } from "../../src/finetune/train-adapter.js";
 import { type GgufTensor, readGguf } from "../../src/gguf/read-gguf.js";
 import { OpenWeights } from "../../src/gguf/split-model.js";
 import { writeGguf } from "../../src/gguf/write-gguf.js";
+import { hashTokens } from "../../src/model/engines/engine.js";
 import { openNativeEngine } from "../../src/model/engines/native.js";
 import { siteName, stateShapeOf } from "../../src/model/sites.js";
 import {
@@ -221,7 +222,7 @@ async function donorStates(
   engine.dispose();
   const place = new Map(prompts.map(({ id }, at) => [id, at]));
   return {
-    prompts: prompts.map(({ id, meta, sha256 }) => ({ ...meta, id, promptSha256: sha256 })),
+    prompts: prompts.map(({ id, meta }) => ({ ...meta, id, promptSha256: hashTokens(meta.tokenIds) })),
     matrix: ([prompt]: readonly { id: string }[], site: string) => {
       const values = states[place.get((prompt as { id: string }).id) as number]?.sites[site]?.[0] as Float32Array;
       return { values, width: values.length };

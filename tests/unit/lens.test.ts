@@ -15,6 +15,7 @@ import {
 import { LensFile } from "../../src/probe/lens-file.js";
 import { affineLens, TUNED_LENS_SETTINGS, TunedLens, tuneLens } from "../../src/probe/lens-tuned.js";
 import { type PlantedModel, writePlantedModel } from "../../src/probe/planted-model.js";
+import { besideSpans } from "../../src/run/lens-tokens.js";
 import { shareOfRows } from "../../src/probe/string-estimates.js";
 import { MECHANISMS } from "../../src/probe/planted-weights.js";
 import { jacobianFile, type Saved, torchFile } from "../helpers/made-torch-file.js";
@@ -297,6 +298,41 @@ test("tokens that begin several values are in no target, and told", () => {
   ]);
   expect(shared).toEqual([{ tokenId: 6, names: ["red", "rose", "ruby"] }]);
   expect(untold).toEqual(["ruby"]);
+});
+
+test("of a whole prompt and of its spans the greatest difference is told, and a span that lacks a value is a fault", () => {
+  const cell = (entropyNats: number, logprob: number): LensReading => {
+    return { entropyNats, topToken: 0, topLogprob: -1, targets: [{ logprob, rank: 1, tied: 0 }] };
+  };
+  const read = [cell(3, -2), cell(2, -1), cell(1, -0.5)];
+  const sought = {
+    values: [{ property: "color", value: "red" }],
+    targets: [{ name: "red", tokenIds: [5] }],
+    places: [{ group: "task/color", at: 1 }],
+  };
+  const reading = (span: string, entropyNats: number, logprobs: readonly number[]) => {
+    const values = logprobs.map(() => 1);
+    return {
+      prompt: "p",
+      span,
+      entropyNats,
+      topToken: 0,
+      groups: { "task/color": { logprobs, ranks: values, tied: values } },
+    };
+  };
+  const spans = { last: [2], words: [0, 1] };
+  const beside = (...atSpans: ReturnType<typeof reading>[]) => besideSpans(spans, read, sought, atSpans);
+  // Of words, which are several tokens, the mean state was read.
+  expect(beside(reading("last", 1.125, [-9, -0.75]), reading("words", 9, [-9, -9]))).toEqual({
+    besideSpans: { readings: 1, greatestNats: 0.25 },
+  });
+  expect(beside(reading("last", 1.5, [-9, -0.75]))).toEqual({ besideSpans: { readings: 1, greatestNats: 0.5 } });
+  expect(beside(reading("words", 9, [-9, -9]))).toEqual({});
+  const fault = expect.objectContaining({
+    code: "INTERNAL",
+    message: expect.stringContaining("value 2 of task/color"),
+  });
+  expect(() => beside(reading("last", 1, [-9]))).toThrow(fault);
 });
 
 test("what cannot be read is refused", async () => {

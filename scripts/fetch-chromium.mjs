@@ -20,13 +20,18 @@ const PACKAGE = "@sparticuz/chromium@153.0.0";
 const SHA512 = "jiGWqSvPMdu4+P9TilYqAR7yEGPEHINx+lCvE/NqNO/EHYzF/x1hUiI5T6ioVIt7dEy7n88byyT0vk+dnsgQwA==";
 const OWN = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
+/** @returns the path of the machine's own, or of the one that is named; undefined where there is none */
+export function chromiumHere() {
+  return [process.env.INWARD_CHROMIUM, ...OWN].find((path) => path && existsSync(path));
+}
+
 /** @returns its path, or why there is none: { path } or { missing } */
 export function findOrFetchChromium() {
-  const { INWARD_CHROMIUM: named, XDG_CACHE_HOME: caches = join(homedir(), ".cache") } = process.env;
-  const own = [named, ...OWN].find((path) => path && existsSync(path));
+  const own = chromiumHere();
   if (own) return { path: own };
   if (process.platform !== "linux" || process.arch !== "x64")
     return { missing: "the package has one for Linux on x64 alone" };
+  const { XDG_CACHE_HOME: caches = join(homedir(), ".cache") } = process.env;
   const folder = join(caches, "inward", "chromium-153.0.0");
   const path = join(folder, "chromium");
   if (!existsSync(path)) {

@@ -69,6 +69,14 @@ export function descendantsOf(pid) {
   return found;
 }
 
+export function isUnitWorker(pid) {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("unit-worker");
+  } catch {
+    return false;
+  }
+}
+
 /** Names of a folder's files, sorted, without what may differ between two equal runs. */
 export function filesOf(folder, without = /events\.jsonl$|run\.lock/) {
   return readdirSync(folder, { recursive: true })

@@ -5,8 +5,8 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { prepare } from "../scripts/prepare.mjs";
+import { descendantsOf, dice, isUnitWorker, killed, MAIN } from "./inward-processes.mjs";
 
 prepare();
 // What is done again is asked, not looked up.
@@ -14,25 +14,8 @@ process.env.INWARD_ANSWER_CACHE = "off";
 const [study, whole, kills = "50", workers = "3", questions = "6", shortest = "0.2", longest = "3"] =
   process.argv.slice(2);
 const out = join(mkdtempSync(join(tmpdir(), "inward-kill-units-")), "run");
-let state = 12345;
-const random = () => {
-  state = (state * 1103515245 + 12345) % 2 ** 31;
-  return state / 2 ** 31;
-};
+const random = dice(12345);
 
-/** Processes that a process has started, and those that these have: workers, then engines. */
-function descendants(pid) {
-  let text;
-  try {
-    text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
-  } catch {
-    return [];
-  }
-  const own = text.trim().split(" ").filter(Boolean).map(Number);
-  return own.flatMap((one) => [one, ...descendants(one)]);
-}
-
-const MAIN = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 const counts = { launcher: 0, worker: 0, engine: 0 };
 let launches = 0;
 let failures = 0;
@@ -50,8 +33,9 @@ for (;;) {
   const killOne = () => {
     const total = counts.launcher + counts.worker + counts.engine;
     if (total >= Number(kills)) return;
-    const workersNow = descendants(child.pid).filter((pid) => isWorker(pid));
-    const others = descendants(child.pid).filter((pid) => !isWorker(pid));
+    const started = descendantsOf(child.pid);
+    const workersNow = started.filter(isUnitWorker);
+    const others = started.filter((pid) => !workersNow.includes(pid));
     const place = random();
     const [what, pid] =
       place < 0.2 || workersNow.length === 0
@@ -59,10 +43,7 @@ for (;;) {
         : place < 0.7 || others.length === 0
           ? ["worker", workersNow[Math.floor(random() * workersNow.length)]]
           : ["engine", others[Math.floor(random() * others.length)]];
-    try {
-      process.kill(pid, "SIGKILL");
-      counts[what]++;
-    } catch {}
+    if (killed(pid)) counts[what]++;
     timer = setTimeout(killOne, 1000 * (Number(shortest) + random() * (Number(longest) - Number(shortest))));
   };
   timer = setTimeout(killOne, 1000 * (1.5 + random() * Number(longest)));
@@ -75,14 +56,6 @@ for (;;) {
   process.stderr.write(`ended with ${code}: ${errors.split("\n").filter(Boolean).slice(-2).join(" | ")}\n`);
   if (failures > 20 || !/UNIT_FAILED|ENGINE_CRASHED/.test(errors))
     throw new Error(`the run ended with ${code}: ${errors}`);
-}
-
-function isWorker(pid) {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("unit-worker");
-  } catch {
-    return false;
-  }
 }
 
 const results = readdirSync(whole, { recursive: true }).filter((name) =>

@@ -3,16 +3,13 @@
 // Each number is of the best of several rounds: other work on the machine only ever adds to it. What the page's main thread computes in a
 // frame is its own CPU time, which other work hardly moves: below 16.7 ms it keeps up with 60 frames a second.
 // Without network: unshare -n sh -c 'ip link set lo up; node validation/view-many-trials.mjs <run>'
-import { spawn } from "node:child_process";
 import { cpSync, createWriteStream, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
+import { openViewer } from "./viewer-in-chromium.mjs";
 
 const [run, count = "100000", rounds = "3"] = process.argv.slice(2);
-const MAIN = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 const above = mkdtempSync(join(tmpdir(), "inward-many-"));
 const copy = join(above, "many");
 cpSync(run, copy, { recursive: true, filter: (path) => !/\/(05-adapters|07-states|figures)(\/|$)/.test(path) });
@@ -27,19 +24,7 @@ for (let at = 0; at < Number(count); at++) {
 file.end();
 await once(file, "finish");
 
-const viewer = spawn(process.execPath, [MAIN, "view", copy, "--json"], { stdio: ["ignore", "pipe", "inherit"] });
-let said = "";
-const address = await new Promise((done) => {
-  viewer.stdout.on("data", (text) => {
-    said += text;
-    if (said.includes("}\n")) done(JSON.parse(said).address);
-  });
-});
-const browser = await chromium.launch({
-  executablePath: process.env.INWARD_CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox"],
-});
-const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
+const { address, browser, page, close } = await openViewer(copy, { viewport: { width: 1440, height: 900 } });
 await page.goto(address);
 await page.getByRole("table").waitFor();
 const id = await page.evaluate(async () => (await (await fetch("data/runs.json")).json()).runs[0].id);
@@ -131,8 +116,7 @@ await page.getByRole("searchbox").first().fill("zebra");
 await page.waitForFunction(() => location.hash.includes("q=zebra"));
 await page.getByRole("status").waitFor();
 const search = (performance.now() - begun) / 1000;
-await browser.close();
-viewer.kill("SIGINT");
+await close();
 rmSync(above, { recursive: true, force: true });
 const told = (name, { median, most95, most, long, cpu }) =>
   `${name}: a frame in ${median.toFixed(1)} ms (median), ${most95.toFixed(1)} (95 %), ${most.toFixed(1)} at most, ${long} long tasks; the main thread computes ${cpu.toFixed(1)} ms a frame`;

@@ -1,35 +1,19 @@
 // A run in units watched in a real Chromium: node validation/watch-units.mjs [workers=2] [questions of a unit=4]
 // The viewer is open before the run begins, and its page is never loaded again. A worker is killed with -9 in its unit, then the launcher, whose
 // command is given again. What the page says is printed as it changes; what it must say and does not, ends with 1.
-import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { chromium } from "playwright-core";
 import { writeEverything } from "./everything-study.mjs";
-import { descendantsOf, killed, MAIN, startInward } from "./inward-processes.mjs";
+import { descendantsOf, isUnitWorker, killed, startInward } from "./inward-processes.mjs";
+import { openViewer } from "./viewer-in-chromium.mjs";
 
 const [workers = "2", questions = "4"] = process.argv.slice(2);
 process.env.INWARD_ANSWER_CACHE = "off";
 const folder = mkdtempSync(join(tmpdir(), "inward-watched-"));
 await writeEverything(folder);
 mkdirSync(join(folder, "runs"));
-const viewer = spawn(process.execPath, [MAIN, "view", "runs", "--json"], {
-  cwd: folder,
-  stdio: ["ignore", "pipe", "inherit"],
-});
-let said = "";
-const address = await new Promise((done) => {
-  viewer.stdout.on("data", (text) => {
-    said += text;
-    if (said.includes("}\n")) done(JSON.parse(said).address);
-  });
-});
-const browser = await chromium.launch({
-  executablePath: process.env.INWARD_CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox"],
-});
-const page = await browser.newPage();
+const { address, page, close } = await openViewer("runs", { cwd: folder });
 // biome-ignore lint/performance/useDomNodeTextContent: what a person sees of it
 const seenOf = (place, options) => place.innerText(options);
 const faults = [];
@@ -52,14 +36,7 @@ const launch = () => {
   const args = ["run", "everything.yaml", "--out", "runs/watched", "--workers", workers, "--unit-questions", questions];
   return startInward(args, { cwd: folder });
 };
-const isWorker = (pid) => {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("unit-worker");
-  } catch {
-    return false;
-  }
-};
-const workersOf = ({ child }) => descendantsOf(child.pid).filter(isWorker);
+const workersOf = ({ child }) => descendantsOf(child.pid).filter(isUnitWorker);
 const sentence = () =>
   seenOf(page.locator("p", { hasText: "Several processes share this run." }), { timeout: 100 }).catch(() => "");
 /** [done, running, waiting, failed] */
@@ -122,8 +99,7 @@ try {
   status = 0;
 } finally {
   if (run) killed(-run.child.pid);
-  await browser.close();
-  viewer.kill("SIGINT");
+  await close();
   rmSync(folder, { recursive: true, force: true });
 }
 process.exitCode = status;

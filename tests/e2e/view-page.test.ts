@@ -24,12 +24,10 @@ import { noticerRun, plantedRun } from "../helpers/inside-runs.js";
 import { quantizedRun } from "../helpers/quantized-run.js";
 import { type ViewedRuns, viewedRuns } from "../helpers/viewed-runs.js";
 
-const CHROMIUM = [
-  process.env.INWARD_CHROMIUM,
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  "/usr/bin/google-chrome",
-].find((path) => path !== undefined && existsSync(path));
+const { chromiumHere } = (await import("../../scripts/fetch-chromium.mjs" as string)) as {
+  chromiumHere(): string | undefined;
+};
+const CHROMIUM = chromiumHere();
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 interface AxeResults {
   readonly violations: readonly {

@@ -12,7 +12,7 @@ interface ErrorEntry {
 export type ExitCode = 1 | 2 | 3 | 4 | 130;
 
 export const ERRORS = {
-  USAGE: { exit: 2, hint: "Run: npx inward --help" },
+  USAGE: { exit: 2, hint: "What a command takes: npx inward <command> --help" },
   INTERRUPTED: {
     exit: 130,
     hint: "Run the same command again: it goes on from what was finished, and begins anew what was under way.",
@@ -31,7 +31,10 @@ export const ERRORS = {
   STUDY_UNKNOWN_MODEL: { exit: 2, hint: "Name it under models: in the study." },
   STUDY_NOT_ENOUGH_STRINGS: { exit: 2, hint: "Ask for fewer strings; npx inward tasks list shows how many there are." },
 
-  TASK_NOT_FOUND: { exit: 2, hint: "Run: npx inward tasks list" },
+  TASK_NOT_FOUND: {
+    exit: 2,
+    hint: "A path of a task starts at the study's folder; npx inward tasks list shows the built-in ones.",
+  },
   TASK_INVALID: { exit: 2, hint: "A task is a YAML file beside its JSONL of strings; README shows one." },
   TASK_CORRUPT: { exit: 1, hint: "Restore it: git checkout -- datasets, or npm run datasets" },
   TASK_OVERLAP: {
@@ -69,7 +72,10 @@ export const ERRORS = {
   PROMPTS_INVALID: { exit: 2, hint: "A line is a JSON object with prompt, or with messages; docs/cli.md shows both." },
   ANSWERS_OTHER: { exit: 2, hint: "Give another file with --out, or move the old one and its manifest away." },
 
-  MODEL_NOT_FOUND: { exit: 3, hint: "Run: npx inward models list, or give the path of a GGUF file." },
+  MODEL_NOT_FOUND: {
+    exit: 3,
+    hint: "Run: npx inward models list, or give the path of a GGUF file; in a study it starts at the current folder, in a benchmark at the benchmark's.",
+  },
   MODEL_UNREACHABLE: { exit: 3, hint: "Download the file elsewhere and give its path instead." },
   MODEL_CHECKSUM: { exit: 3, hint: "The bad file was set aside. Pull it again: npx inward models pull <name>" },
   MODEL_TRUNCATED: {
@@ -201,7 +207,10 @@ export const ERRORS = {
   ADAPTER_SHAPE: { exit: 2, hint: "The adapter belongs to a model of another shape." },
   ADAPTER_BASE: { exit: 2, hint: "Use the base that the adapter's card names, or force it; the card will say so." },
 
-  STORE_LOCKED: { exit: 1, hint: "Wait for the other process, or give this run another folder with --out." },
+  STORE_LOCKED: {
+    exit: 1,
+    hint: "Wait for that process, or end it (kill <its number>, on its machine); or give this run another folder with --out.",
+  },
   STORE_UNWRITABLE: { exit: 1, hint: "Give a folder you may write to with --out." },
   STORE_DISK_FULL: { exit: 1, hint: "Free some space and run the same command again: finished groups are kept." },
   STORE_CORRUPT: {
@@ -212,6 +221,10 @@ export const ERRORS = {
   STORE_NOT_A_RUN: { exit: 2, hint: "Give a run folder: one that holds 01-plan.json." },
   STORE_INCOMPLETE: { exit: 1, hint: "Finish it first: npx inward run <study.yaml>" },
 
+  UNITS_NONE: {
+    exit: 2,
+    hint: "Units are made by npx inward run --workers and by npx inward slurm. How far a run of one process is: npx inward view <run>",
+  },
   UNIT_FAILED: {
     exit: 1,
     hint: "Read the log that is named above; the same command goes on with what is not done.",

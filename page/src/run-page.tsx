@@ -1,5 +1,6 @@
 /** A run: what it asked, what it found and which comparison decided, and every number with the way to its trials. */
 
+import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { CellScore } from "../../src/score/scores.js";
 import type { ExperimentCard, RunView, VerdictCard } from "../../src/view/view-api.js";
@@ -36,8 +37,7 @@ export function RunPage({ id, query }: RunPageProps) {
   return (
     <Of of={run}>
       {(view) => (
-        <>
-          <Run id={id} view={view} query={query} />
+        <Run id={id} view={view} query={query}>
           {view.summary.state === "running" || view.summary.state === "stopped" ? (
             <Following
               id={id}
@@ -48,7 +48,7 @@ export function RunPage({ id, query }: RunPageProps) {
               }}
             />
           ) : null}
-        </>
+        </Run>
       )}
     </Of>
   );
@@ -56,7 +56,8 @@ export function RunPage({ id, query }: RunPageProps) {
 
 const LENSES = ["target", "predictor", "task", "property"] as const;
 
-function Run({ id, view, query }: RunPageProps & { view: RunView }) {
+/** @param children what stands above what was found: of a run that goes on, how far it is */
+function Run({ id, view, query, children }: RunPageProps & { view: RunView; children: ComponentChildren }) {
   const { summary, scores } = view;
   const words = new Map(view.states.map((state) => [state.name, state.words]));
   const lens = Object.fromEntries(LENSES.map((name) => [name, query.get(name) ?? ""]));
@@ -90,6 +91,7 @@ function Run({ id, view, query }: RunPageProps & { view: RunView }) {
         ) : null}
       </p>
       <Problems problems={summary.problems} />
+      {children}
       <h2 id="verdicts">What was found</h2>
       <p class="quiet">
         {view.standing.ok ? <Text text={view.standing.value} /> : <Missing reason={view.standing.reason} />}

@@ -32,6 +32,10 @@ function addressOfRun({ id, kind }: ListedRun): string {
   return addressOf([kind === "quantize" ? "quantize" : "runs", id]);
 }
 
+function nameOf({ folder }: Pick<ListedRun, "folder">): string {
+  return folder.split(/[\\/]/).at(-1) ?? folder;
+}
+
 function Runs({ list: { runs, folders, passedOver } }: { list: RunList }) {
   const [chosen, setChosen] = useState<readonly string[]>([]);
   const toggle = (id: string) =>
@@ -40,11 +44,11 @@ function Runs({ list: { runs, folders, passedOver } }: { list: RunList }) {
   const columns: TableColumn<ListedRun>[] = [
     {
       title: "compare",
-      cell: ({ id, kind, study, state }) =>
+      cell: ({ id, kind, folder, state }) =>
         kind === "study" && state !== "damaged" ? (
           <input
             type="checkbox"
-            aria-label={`Compare ${study}`}
+            aria-label={`Compare ${nameOf({ folder })}`}
             checked={chosen.includes(id)}
             onChange={() => toggle(id)}
           />
@@ -60,6 +64,8 @@ function Runs({ list: { runs, folders, passedOver } }: { list: RunList }) {
         </a>
       ),
     },
+    // Runs of one study with other settings differ in nothing else here.
+    { title: "folder", sort: nameOf, cell: (run) => <Text text={nameOf(run)} cut={80} /> },
     { title: "state", sort: ({ state }) => state, cell: ({ state }) => <StateMark state={state} /> },
     {
       title: "answers",

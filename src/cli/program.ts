@@ -52,7 +52,7 @@ export async function inwardProgram(args: readonly string[] = []): Promise<Comma
   const program = new Command("npx inward")
     .description(
       "Asks open-weight language models what they do and what they think they would do, and scores the two against each other.\n" +
-        "Runs offline on one workstation. Start with: npx inward doctor, then npx inward run studies/quickstart.yaml",
+        "Runs offline, on a workstation or a cluster. Start with: npx inward doctor, then npx inward run studies/quickstart.yaml",
     )
     .version(INWARD_VERSION)
     .showHelpAfterError("(run with --help for more)")
@@ -63,6 +63,8 @@ export async function inwardProgram(args: readonly string[] = []): Promise<Comma
     );
   for (const command of commands) program.addCommand(command);
   for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])]) {
+    // Lines of the sources are not those of a terminal.
+    command.description(command.description().replaceAll("\n", " "));
     // Where no terminal says how wide it is, wide enough that a command in a sentence stays whole.
     command.exitOverride().configureHelp({ helpWidth: process.stdout.columns ?? HELP_WIDTH });
     // What was typed, or pasted, comes back in its messages.

@@ -88,6 +88,6 @@ function summaryOf({ results }: FinishedQuantize): string {
       speed.ok ? speed.value.writing.median.toFixed(1) : "–",
     ];
   });
-  const head = ["file", "size", "bits", "KL text", "KL answers", "flipped", "tokens/s"];
+  const head = ["file", "size", "bits a weight", "KL text, nats", "KL answers, nats", "flipped", "written tokens/s"];
   return [table(head, lines), ...results.notes].join("\n");
 }

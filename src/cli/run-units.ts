@@ -73,29 +73,40 @@ export function unitsCommand(): Command {
 
 async function showUnits(run: string, { json, all }: JsonOption & { readonly all?: boolean }): Promise<void> {
   const progress = await unitsProgress(run);
-  if (!progress) throw new InwardError("STORE_NOT_A_RUN", `${run} has no units: one process works at it, or did.`);
+  if (!progress) throw new InwardError("UNITS_NONE", `${run} was not cut into units: one process does it, or did.`);
   if (json) printJson(progress);
   else print(progressText(progress, all === true));
 }
 
 function progressText({ folder, stages, units }: UnitsProgress, all: boolean): string {
-  const rows = stages.map(({ stage, finished, units: { waiting, running, done, failed } }) => {
-    const counts = [waiting, running, done, failed].map((count) => (count === 0 ? "" : String(count)));
-    return [stage, ...counts, finished ? "finished" : ""];
-  });
   const shown = units.filter(({ state }) => all || state === "running" || state === "failed");
   const told = shown.map((unit) => [unit.id, unit.state, ...whoAndWhen(unit)]);
   return [
-    folder,
-    table(["stage", "waiting", "running", "done", "failed", ""], rows),
-    ...(told.length > 0 ? [table(["unit", "", "by", "since", "last heard of", "so far"], told)] : []),
+    `${folder}, at ${clock(new Date().toISOString())} UTC`,
+    stagesTable(stages),
+    ...(told.length > 0 ? [table(["unit", "state", "by", "since (UTC)", "last heard of", "so far"], told)] : []),
     ...units.flatMap(({ id, failure }) => (failure ? [`${id}: ${failure.code}: ${failure.message}`] : [])),
   ].join("\n\n");
 }
 
-function whoAndWhen({ by, since = "", heard = "", done, total, failure }: UnitProgress): string[] {
+/** Stages that need no model have no units: who puts units together does them. */
+export function stagesTable(stages: UnitsProgress["stages"]): string {
+  const rows = stages.map(({ stage, wave, finished, units: { waiting, running, done, failed } }) => {
+    const counts = [waiting, running, done, failed].map((count) => (count === 0 ? "" : String(count)));
+    return [stage, wave === undefined ? "" : String(wave), ...counts, finished ? "yes" : ""];
+  });
+  return table(["stage", "wave", "waiting", "running", "done", "failed", "finished"], rows);
+}
+
+/** `2026-11-30 16:44:36`, of an ISO 8601 time in UTC. */
+function clock(iso: string): string {
+  return iso.slice(0, 19).replace("T", " ");
+}
+
+function whoAndWhen({ by, since = "", heard = "", done, total = 0, failure }: UnitProgress): string[] {
   const who = by ? `${by.host}, ${by.job === undefined ? `process ${by.pid}` : `job ${by.job}`}` : "";
-  return [who, failure?.at ?? since, heard, done === undefined ? "" : `${done} of ${total}`];
+  const soFar = done === undefined || total === 0 ? "" : `${done} of ${total}`;
+  return [who, clock(failure?.at ?? since), clock(heard), soFar];
 }
 
 export function mergeCommand(): Command {
@@ -113,14 +124,17 @@ async function merge(run: string, { json }: JsonOption): Promise<void> {
   const merged = await mergeUnits(run);
   for (const { unit, why } of merged.refused) notice(`${unit} was thrown away and is to be done again: ${why}`);
   if (json) printJson(merged);
-  else print(mergedText(merged));
+  else print(mergedText(merged, run));
 }
 
 const SHOWN = 10;
 
-function mergedText({ merged, finished, stage, waiting }: MergedUnits): string {
+function mergedText({ merged, finished, stage, waiting }: MergedUnits, run: string): string {
   const done = merged.length === 0 ? "Nothing new was put together." : `Put together: ${merged.join(", ")}.`;
   if (finished) return `${done}\nThe run is finished.`;
   const more = waiting.length > SHOWN ? ` and ${waiting.length - SHOWN} more` : "";
-  return `${done}\n${stage} waits for ${waiting.slice(0, SHOWN).join(", ")}${more}.`;
+  return (
+    `${done}\n${stage} waits for ${waiting.slice(0, SHOWN).join(", ")}${more}.\n` +
+    `Next, where nobody is at them: npx inward unit ${run} ${waiting[0]}${waiting.length > 1 ? " …" : ""}, then this command again.`
+  );
 }

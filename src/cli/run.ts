@@ -188,7 +188,7 @@ function placementText(placement: NonNullable<ModelEstimate["placement"]>): stri
 function rateWords(rated: Rated): string {
   if (!rated.ok) return `rate unknown: ${rated.reason}`;
   const { basis, tokensPerSecond, of } = rated.rate;
-  return `${tokensPerSecond.toPrecision(3)} tokens/s, ${basis} (${of})`;
+  return `${Number(tokensPerSecond.toPrecision(3))} tokens/s, ${basis} (${of})`;
 }
 
 function lookingInside({ states, lens, fits }: NonNullable<DryRun["probe"]>): string {

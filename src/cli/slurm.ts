@@ -17,6 +17,7 @@ import { planStudy } from "../run/run-study.js";
 import { jsonOption, type JsonOption, number, type StudyCommandOptions, studyOptions } from "./options.js";
 import { abortOnInterrupt, notice, print, printJson, readableBytes, table } from "./output.js";
 import { showProgress } from "./progress.js";
+import { stagesTable } from "./run-units.js";
 
 interface SlurmCommandOptions extends StudyCommandOptions, JsonOption {
   readonly submit?: boolean;
@@ -158,19 +159,13 @@ async function status(run: string, _: JsonOption, command: Command): Promise<voi
   const found = await slurmStatus(run);
   if (json) return printJson(found);
   const { queue, progress, folder } = found;
-  const rows = progress.stages.map(({ stage, wave, units: { waiting, running, done, failed }, finished }) => [
-    stage,
-    wave === undefined ? "" : String(wave),
-    ...[waiting, running, done, failed].map(String),
-    finished ? "yes" : "",
-  ]);
   const failures = progress.units.flatMap(({ id, failure, by }) =>
     failure ? [`${id}: ${failure.code} on ${by?.host}: ${failure.message}`] : [],
   );
   print(
     [
       folder,
-      table(["stage", "wave", "waiting", "running", "done", "failed", "finished"], rows),
+      stagesTable(progress.stages),
       "unknown" in queue ? `The queue is not known: ${queue.unknown}` : queueText(queue, folder),
       ...failures,
     ].join("\n\n"),

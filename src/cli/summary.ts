@@ -180,8 +180,6 @@ export async function summarize({
     ? await readJson<CalibrationScores>(file("calibration"))
     : undefined;
   const matrix = isWritten(plan, "matrix") ? await readJson<MatrixScores>(file("matrix")) : undefined;
-  const first = scores.averages.find((average) => average.accuracy.ok)?.accuracy;
-  const n = first?.ok ? `n = ${first.n} trials of ${first.clusters} strings; ` : "";
   return {
     folder,
     report: file("report"),
@@ -202,7 +200,7 @@ export async function summarize({
         : plan.predictions.length > 0
           ? [averagesText(scores)]
           : ["No predictions, made here or elsewhere: nothing says whether a model knows what it does."]),
-      `${n}${scores.intervalMethod}`,
+      scores.intervalMethod,
       ...(scores.judges ?? []).map(
         (judge) => `${judge.fit ? "" : "UNFIT JUDGE, nothing of this is scored: "}${judgeText(judge)}.`,
       ),
@@ -256,24 +254,41 @@ function averagesText({ averages }: Scores): string {
   const rows = averages.map((average) => [
     `${average.predictor} → ${average.target}`,
     average.kind,
-    estimateText(average.accuracy),
-    estimateText(average.modeBaselineTrain),
-    estimateText(average.modeBaselineOracle),
-    estimateText(average.aboveModeTrain),
+    ...trialsAndStrings(average.accuracy),
+    ...measured(average).map(cellText),
     share(average.hypotheticalCompliance),
     share(average.objectCompliance),
   ]);
   const header = [
     "predictor → target",
     "average",
-    "accuracy",
-    "mode (train)",
-    "mode (oracle)",
-    "above mode",
-    "replies comply",
-    "answers comply",
+    "trials",
+    "strings",
+    "accuracy, %",
+    "mode (train), %",
+    "mode (oracle), %",
+    "above mode, points",
+    "replies comply, %",
+    "answers comply, %",
   ];
-  return table(header, rows);
+  const reasons = averages.flatMap((average) =>
+    measured(average).flatMap((one) => (one.ok ? [] : [`— ${average.predictor} → ${average.target}: ${one.reason}`])),
+  );
+  return [table(header, rows), ...new Set(reasons)].join("\n");
+}
+
+function measured(average: AverageScore): readonly Estimate[] {
+  return [average.accuracy, average.modeBaselineTrain, average.modeBaselineOracle, average.aboveModeTrain];
+}
+
+/** What an estimate rests on: every row of a table has its own. */
+function trialsAndStrings(one: Estimate): [string, string] {
+  return one.ok ? [`${one.n}`, `${one.clusters}`] : ["—", "—"];
+}
+
+/** Of a table that gives the reason below it. */
+function cellText(one: Estimate): string {
+  return one.ok ? estimateText(one) : "—";
 }
 
 function subgroupsText({ rows, multiplicity }: SubgroupScores): string {
@@ -282,10 +297,10 @@ function subgroupsText({ rows, multiplicity }: SubgroupScores): string {
     "column",
     "subgroup",
     "strings",
-    "accuracy",
-    "mode (train)",
-    "mode (oracle)",
-    "above oracle mode",
+    "accuracy, %",
+    "mode (train), %",
+    "mode (oracle), %",
+    "above oracle mode, points",
     "p (Holm)",
   ];
   const lines = rows.map((row) => [
@@ -314,7 +329,10 @@ function trainingTexts(scores: Scores, changes: readonly AccuracyChange[]): stri
     );
     const { before, target } = own[0] as AccuracyChange;
     const itself = own.some((change) => change.accuracyAboutItself) ? ["about itself now"] : [];
-    const header = ["% of trials right", "before", "after", "change", "mode (train)", "after − mode", ...itself];
+    const header = [
+      ...["% of trials right", "trials", "strings", "before", "after"],
+      ...["change, points", "mode (train)", "after − mode, points", ...itself],
+    ];
     return [
       `${before} predicts ${before === target ? "itself" : target}, before and after training (${after}):`,
       table(
@@ -331,12 +349,13 @@ function changeRow(scores: Scores, change: AccuracyChange): string[] {
   const average = averageOf(scores, change.after, change);
   return [
     SCOPE_WORDS[change.scope] || "all, pooled",
+    ...trialsAndStrings(change.change),
     estimateText(change.accuracyBefore),
     estimateText(change.accuracyAfter),
     estimateText(change.change),
     average ? estimateText(average.modeBaselineTrain) : "—",
     average ? estimateText(average.aboveModeTrain) : "—",
-    ...(change.accuracyAboutItself ? [estimateText(change.accuracyAboutItself)] : []),
+    ...(change.accuracyAboutItself ? [withTrials(change.accuracyAboutItself)] : []),
   ];
 }
 
@@ -364,6 +383,11 @@ function floorText(floor: NoiseFloor): string {
     `noise floor of ${floor.state}: ${floor.sameTokens} of ${floor.questions} questions had the same tokens when asked again in another ` +
     `order and batch; largest logprob difference ${floor.maxLogprobDifference.toPrecision(2)} nats`
   );
+}
+
+/** Of a column whose trials are not those of its row: what it does now is more, or less, than what both did. */
+function withTrials(one: Estimate): string {
+  return one.ok ? `${estimateText(one)} of ${one.n} trials` : estimateText(one);
 }
 
 function estimateText(value: Estimate): string {

@@ -112,7 +112,7 @@ async function importAndShow(source: string, options: ImportCommandOptions): Pro
   print(preview(imported));
   if (written) {
     print(
-      `\n${written.path} is written. A study in this folder names it: tasks: [{ task: ${written.path} }]. The path starts at the study's folder.`,
+      `\n${written.path} is written. A study whose file lies in the current folder names it: tasks: [{ task: ${written.path} }]. The path starts at the study's folder.`,
     );
     notice(`Next: npx inward tasks show ${written.path}`);
   } else notice("Nothing is written: leave --preview out to write it.");

@@ -44,7 +44,8 @@ async function trials(path: string, options: TrialsOptions): Promise<void> {
   if (limit !== undefined && !(Number.isInteger(limit) && limit >= 1)) {
     throw new InwardError("USAGE", `--limit wants a whole number from 1 on, not "${options.limit}".`);
   }
-  const chosen = choose(await RunFolder.read(path, readScoredTrials), options);
+  const all = await RunFolder.read(path, readScoredTrials);
+  const chosen = choose(all, options);
   const isTable = !options.csv && !options.json;
   const shown = chosen.slice(0, limit ?? (isTable ? ROWS_OF_A_TABLE : chosen.length));
   if (options.json) for (const row of shown) print(JSON.stringify(row));
@@ -53,9 +54,14 @@ async function trials(path: string, options: TrialsOptions): Promise<void> {
     const text = [...csvLines(trialColumns(shown), shown)].join("").slice(0, -1);
     print(process.stdout.isTTY ? text.replaceAll("\r", "") : text);
   } else if (shown.length > 0) print(trialsTable(shown));
-  const counts = OUTCOMES_ASKED.map((one) => `${chosen.filter(({ outcome }) => outcome === one).length} ${one}`);
+  // Of what was asked for alone: "0 right" of --wrong would be read as a score.
+  const asked = OUTCOMES_ASKED.filter((one) => options[one]);
+  const counts = (asked.length > 0 ? asked : OUTCOMES_ASKED).map(
+    (one) => `${chosen.filter(({ outcome }) => outcome === one).length} ${one}`,
+  );
+  const of = chosen.length < all.length ? ` of ${all.length}` : "";
   const part = shown.length < chosen.length ? `; ${shown.length} shown (--limit)` : "";
-  notice(`${chosen.length} trials: ${counts.join(", ")}${part}`);
+  notice(`${chosen.length}${of} trials: ${counts.join(", ")}${part}`);
 }
 
 function choose(rows: readonly TrialRow[], options: TrialsOptions): TrialRow[] {

@@ -124,7 +124,7 @@ export async function mostAtOnce(
   if (other !== undefined) {
     throw new InwardError(
       "USAGE",
-      `--devices has ${other}, and with engine.device ${device} the study runs on ${kind} here.`,
+      `--devices has ${other}, and with engine.device ${device} the study runs on ${kind} here; npx inward doctor says which devices there are.`,
     );
   }
   return {

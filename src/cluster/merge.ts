@@ -40,7 +40,7 @@ export interface MergedUnits {
   readonly wave?: number;
 }
 
-/** @throws STORE_LOCKED, STORE_NOT_A_RUN, STORE_OTHER_PLAN, STORE_CORRUPT; what stages without a model throw */
+/** @throws STORE_LOCKED, STORE_NOT_A_RUN, UNITS_NONE, STORE_OTHER_PLAN, STORE_CORRUPT; what stages without a model throw */
 export async function mergeUnits(folder: string, options: Pick<StageContext, "onProgress"> | undefined = undefined) {
   const run = await RunFolder.open(folder);
   try {
@@ -67,7 +67,7 @@ export class UnitMerger {
     private readonly onProgress: StageContext["onProgress"],
   ) {}
 
-  /** @param run whose lock this process holds @throws STORE_NOT_A_RUN, STORE_OTHER_PLAN */
+  /** @param run whose lock this process holds @throws UNITS_NONE, STORE_OTHER_PLAN */
   static async of(run: RunFolder, onProgress: StageContext["onProgress"] = () => {}): Promise<UnitMerger> {
     const setUp = await readSetUp(run.path);
     if (setUp.planHash !== hashOf(run.plan)) throw otherPlan(run.path);

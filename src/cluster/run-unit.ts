@@ -67,7 +67,7 @@ export class UnitSession {
     this.answers = AnswerCache.open(setUp.cache);
   }
 
-  /** @throws STORE_NOT_A_RUN, STORE_CORRUPT, STORE_OTHER_PLAN where the plan was changed since its units were made */
+  /** @throws STORE_NOT_A_RUN, UNITS_NONE, STORE_CORRUPT, STORE_OTHER_PLAN where the plan was changed since its units were made */
   static async of(folder: string): Promise<UnitSession> {
     const run = await RunFolder.look(folder);
     const setUp = await readSetUp(run.path);
@@ -82,7 +82,11 @@ export class UnitSession {
    */
   async do(id: string, options: UnitOptions = {}): Promise<UnitOutcome> {
     const known = this.find(id);
-    if (!known) throw new InwardError("USAGE", `${this.run.path} has no unit ${id}; npx inward units lists them.`);
+    if (!known)
+      throw new InwardError(
+        "USAGE",
+        `${this.run.path} has no unit ${id}; npx inward units ${this.run.path} --all lists them.`,
+      );
     this.run = await this.run.lookAgain();
     if (hashOf(await readJson(this.run.file("plan"))) !== this.setUp.planHash) throw otherPlan(this.run.path);
     const { unit, stage } = known;

@@ -70,13 +70,10 @@ export async function writeSetUp(folder: string, planned: PlannedStudy, cut?: Un
   return setUp;
 }
 
-/** @throws STORE_NOT_A_RUN where the run has no units, STORE_CORRUPT */
+/** @throws UNITS_NONE, STORE_CORRUPT */
 export async function readSetUp(folder: string): Promise<UnitsSetUp> {
   if (!hasUnits(folder)) {
-    throw new InwardError(
-      "STORE_NOT_A_RUN",
-      `${folder} has no units: npx inward run --workers, or npx inward slurm, makes them.`,
-    );
+    throw new InwardError("UNITS_NONE", `${folder} was not cut into units: one process does it.`);
   }
   return readJson<UnitsSetUp>(setUpPath(folder), setUpSchema);
 }

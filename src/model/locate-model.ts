@@ -67,7 +67,12 @@ export async function locateModel(model: StudyModel, options: LocateOptions = {}
   const basePath = identity.kind === "managed" ? managedPath(identity, folder, env) : userPath(identity.path);
   const whole = (basePath === undefined ? undefined : await readShape(basePath)) ?? entry?.shape;
   const shape = whole && dropLayers !== undefined ? withoutLayers(whole, dropLayers) : whole;
-  if (basePath === undefined) return notHere(model, shape, whole, entry);
+  if (basePath === undefined) {
+    // With the folder that a path was taken to start at: a slip is seen.
+    const found = identity.kind === "user_file" ? fromLocalPath(identity.path) : undefined;
+    const missing = found && !found.ok ? found.reason : `${source} is not on this machine`;
+    return { ...notHere(model, shape, whole, entry), missing };
+  }
 
   const { onProgress, signal } = options;
   // Copies of a user's file carry a piece of its checksum in their names.
@@ -115,7 +120,7 @@ function notHere(
   shape: ModelShape | undefined,
   whole: ModelShape | undefined,
   entry: RegistryEntry | undefined,
-): LocatedModel {
+): Omit<LocatedModel, "missing"> {
   const shipped = shippedType(source, entry);
   const type = encoding === "as_shipped" ? shipped : encoding;
   const steps = [
@@ -127,7 +132,6 @@ function notHere(
   const exact = encoding === "as_shipped" && dropLayers === undefined && entry?.bytes != null;
   return {
     source,
-    missing: `${source} is not on this machine`,
     toWrite: shape ? steps.reduce((sum, step) => sum + (step ? weightBytes(shape, step) : 0), 0) : 0,
     ...(shape ? { shape } : {}),
     ...(exact

@@ -78,6 +78,8 @@ test("of models that are elsewhere: estimates that say so, scaled times, unknown
   expect(big?.rates.hypothetical).toMatchObject({ ok: true, rate: { basis: "scaled" } });
   expect(odd?.weights).toBeUndefined();
   expect(odd?.rates.hypothetical).toMatchObject({ ok: false, reason: expect.stringContaining("how large it is") });
+  // Where a path was taken to start at.
+  expect(odd?.missing).toMatch(/^\/.*\/gone\.gguf does not exist$/);
   expect(planned.disk.unknown).toHaveLength(1);
   expect(planned.training.map(({ adapter, time }) => [adapter, time.ok])).toEqual([
     ["a-predicts-a", true],

@@ -40,19 +40,33 @@ test("a trained study: before, after and the mode side by side, a row for each s
   const lines = await linesFor(makeTrainedPlan(), scores);
   expect(lines.slice(0, 7)).toEqual([
     "tiny predicts itself, before and after training (tiny-predicts-tiny):",
-    "% of trials right | before | after | change | mode (train) | after − mode | about itself now",
+    "% of trials right | trials | strings | before | after | change, points | mode (train) | after − mode, points | about itself now",
     expect.stringMatching(/^-+ \| /),
-    "held-out tasks | 3.1 [2.0, 4.4] | 40.0 [37.0, 43.0] | 36.9 [33.0, 41.0] | 31.0 [28.2, 34.1] | -2.0 [-6.0, 2.0] | 33.0 [28.0, 38.0]",
-    "all, pooled | 3.1 [2.0, 4.4] | 40.0 [37.0, 43.0] | 36.9 [33.0, 41.0] | 31.0 [28.2, 34.1] | 9.0 [5.0, 13.0] | 35.0 [30.0, 40.0]",
+    "held-out tasks | 1024 | 200 | 3.1 [2.0, 4.4] | 40.0 [37.0, 43.0] | 36.9 [33.0, 41.0] | 31.0 [28.2, 34.1] | -2.0 [-6.0, 2.0] | 33.0 [28.0, 38.0] of 47 trials",
+    "all, pooled | 1024 | 200 | 3.1 [2.0, 4.4] | 40.0 [37.0, 43.0] | 36.9 [33.0, 41.0] | 31.0 [28.2, 34.1] | 9.0 [5.0, 13.0] | 35.0 [30.0, 40.0] of 47 trials",
     "replies that comply: 12.0 % before, 100.0 % after; the others count as wrong",
     "behavior that training changed: 25.0 [20.0, 30.0] % of 90 behaviors that tiny and tiny-predicts-tiny both have",
   ]);
 });
 
-test("an untrained study: its averages, and no word of training", async () => {
-  const lines = await linesFor(makePlan(), makeScores());
-  expect(lines[0]).toMatch(/^predictor → target \| average \| accuracy \| mode \(train\)/);
-  expect(lines[2]).toMatch(/^tiny → tiny \| micro \| 3\.1 \[2\.0, 4\.4\] \| 31\.0/);
+test("an untrained study: its averages, each with what it rests on, and no word of training", async () => {
+  const scores = makeScores();
+  const [average] = scores.averages;
+  if (!average?.accuracy.ok) throw new Error("The fixture has an accuracy.");
+  const few = { ...average, predictor: "other", accuracy: { ...average.accuracy, n: 7, clusters: 5 } };
+  const none = { ok: false, reason: "no cell has it" } as const;
+  const lost = { ...average, predictor: "lost", accuracy: none, modeBaselineTrain: none };
+  const lines = await linesFor(makePlan(), { ...scores, averages: [average, few, lost] });
+  expect(lines[0]).toMatch(/^predictor → target \| average \| trials \| strings \| accuracy, % \| mode \(train\), %/);
+  const { n, clusters } = average.accuracy;
+  expect(lines[2]).toMatch(
+    new RegExp(`^tiny → tiny \\| micro \\| ${n} \\| ${clusters} \\| 3\\.1 \\[2\\.0, 4\\.4\\] \\| 31\\.0`),
+  );
+  expect(lines[3]).toMatch(/^other → tiny \| micro \| 7 \| 5 \| 3\.1/);
+  expect(lines[4]).toMatch(/^lost → tiny \| micro \| — \| — \| — \| — \| /);
+  // The reason once, and no n of the first row for all of them.
+  expect(lines[5]).toBe("— lost → tiny: no cell has it");
+  expect(lines.join("\n")).not.toContain("n = ");
   expect(lines.join("\n")).not.toContain("training");
 });
 

@@ -222,17 +222,21 @@ export async function rateModels(options: RateOptions): Promise<Record<string, R
   );
   for (const model of here) {
     onProgress?.(model.name);
-    const rated = await unlessRefused(options.signal, (signal) =>
+    const rated = await unlessRefused(model.name, options.signal, (signal) =>
       measure(model, options.counterOf(model.name), { ...options, signal }),
     );
     rates[model.name] = rated;
     if (rated.objectLevel.ok && rated.hypothetical.ok)
       reference ??= { ...rated, ...(model.shape ? { shape: model.shape } : {}) };
   }
-  if (here.length < Object.keys(models).length && !reference && standIn) {
+  // To one of unknown size nothing can be scaled.
+  const isScaled = Object.values(models).some(({ path, shape }) => path === undefined && shape);
+  if (isScaled && !reference && standIn) {
     onProgress?.(standIn.name);
     reference = {
-      ...(await unlessRefused(options.signal, (signal) => measureStandIn(standIn, { ...options, signal }))),
+      ...(await unlessRefused(standIn.name, options.signal, (signal) =>
+        measureStandIn(standIn, { ...options, signal }),
+      )),
       ...(standIn.shape ? { shape: standIn.shape } : {}),
     };
   }
@@ -251,6 +255,7 @@ const MOST_SECONDS = 60;
 
 /** A machine that cannot run a model can still be told how large its plan is. */
 async function unlessRefused(
+  name: string,
   signal: AbortSignal | undefined,
   measured: (limit: AbortSignal) => Promise<RatedModel>,
 ): Promise<RatedModel> {
@@ -261,7 +266,9 @@ async function unlessRefused(
     if (signal?.aborted || !(error instanceof InwardError)) throw error;
     const late = error.code === "INTERRUPTED" && deadline.aborted;
     if (!late && !error.code.startsWith("ENGINE_")) throw error;
-    const reason = late ? `a few questions took longer than ${MOST_SECONDS} s on this machine` : error.message;
+    const reason = late
+      ? `a few questions to ${name} took longer than ${MOST_SECONDS} s on this machine`
+      : error.message;
     return { objectLevel: { ok: false, reason }, hypothetical: { ok: false, reason } };
   }
 }
@@ -316,9 +323,10 @@ function scaled(
   shape: ModelShape | undefined,
   missing: string,
 ): Rated {
+  if (!shape) return { ok: false, reason: `${missing}, and how large it is is not known` };
   if (!rated) return { ok: false, reason: `${missing}, and no other model that could be measured is` };
   if (!rated.ok) return rated;
-  if (!measured || !shape) return { ok: false, reason: `${missing}, and how large it is is not known` };
+  if (!measured) return { ok: false, reason: `${missing}, and how large what was measured is is not known` };
   return { ok: true, rate: scaledRate(rated.rate, layerParameters(measured), layerParameters(shape)) };
 }
 

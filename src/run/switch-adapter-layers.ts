@@ -85,7 +85,7 @@ export async function switchAdapterLayers(
     source,
     {
       what: "answers with layers of an adapter switched",
-      kind: underAdapters(choices, (model, arm) => wearing(model, arm, { worn, has, cut })),
+      kind: underAdapters(choices, armsWorn({ worn, has, cut })),
       settings: { choices, switched, switchedAdapter: { sha256: worn.sha256, scale: worn.scale } },
       lines: prompts.map(({ id, messages }) => ({ id, messages })),
       questions: (state) =>
@@ -97,7 +97,7 @@ export async function switchAdapterLayers(
     },
     // Cached answers are kept by the adapter that a model was opened with.
     { ...asked, engine: { forward: "auto", ...common.engine, cache: false } },
-  ).finally(() => rm(cut, { force: true }));
+  );
   const { rows } = await readJsonLines<ChoiceLine>(done.out, choiceLineSchema);
   return { ...done, choices, has, ...layerEffects(rows, { prompts, given, switched, choices: choices.length }) };
 }
@@ -126,11 +126,27 @@ function underAdapters(
   };
 }
 
-async function wearing(
-  model: LanguageModel,
-  arm: string,
-  { worn, has, cut }: { readonly worn: WornAdapter; readonly has: readonly number[]; readonly cut: string },
-): Promise<LanguageModel> {
+interface CutAdapter {
+  readonly worn: Pick<WornAdapter, "path" | "scale">;
+  /** Layers in which it has pairs. */
+  readonly has: readonly number[];
+  /** Where what is left of it lies while an engine reads it. */
+  readonly cut: string;
+}
+
+/** @returns what dresses a model for an arm: once for all groups of the arm, and again where the model was opened anew */
+export function armsWorn(adapter: CutAdapter): (model: LanguageModel, arm: string) => Promise<LanguageModel> {
+  let now: { readonly model: LanguageModel; readonly arm: string; readonly dressed: LanguageModel } | undefined;
+  return async (model, arm) => {
+    if (now?.model === model && now.arm === arm) return now.dressed;
+    now = undefined;
+    const dressed = await wearing(model, arm, adapter);
+    now = { model, arm, dressed };
+    return dressed;
+  };
+}
+
+async function wearing(model: LanguageModel, arm: string, { worn, has, cut }: CutAdapter): Promise<LanguageModel> {
   if (model.withAdapter === undefined) {
     throw new InwardError(
       "ENGINE_UNAVAILABLE",
@@ -143,8 +159,12 @@ async function wearing(
   const stay = has.filter((one) => (one === layer) === arm.startsWith("alone."));
   // An adapter of one layer: nothing is left of it.
   if (stay.length === 0) return model.withAdapter(undefined);
-  await writeAdapterLayers(worn.path, cut, stay);
-  return model.withAdapter({ path: cut, scale: worn.scale });
+  try {
+    await writeAdapterLayers(worn.path, cut, stay);
+    return await model.withAdapter({ path: cut, scale: worn.scale });
+  } finally {
+    await rm(cut, { force: true });
+  }
 }
 
 function layerEffects(

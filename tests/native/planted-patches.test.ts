@@ -1,5 +1,6 @@
 /** Planted simulators and lookups are told apart by what is written into them, each by its own mechanism: the detector ships with its proof. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { copyFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -15,6 +16,7 @@ import { type GgufTensor, readGguf } from "../../src/gguf/read-gguf.js";
 import { OpenWeights } from "../../src/gguf/split-model.js";
 import { writeGguf } from "../../src/gguf/write-gguf.js";
 import { hashTokens } from "../../src/model/engines/engine.js";
+import type { LanguageModel } from "../../src/model/language-model.js";
 import { openNativeEngine } from "../../src/model/engines/native.js";
 import { siteName, stateShapeOf } from "../../src/model/sites.js";
 import {
@@ -31,7 +33,7 @@ import { turns } from "../../src/run/open-model.js";
 import { DonorVectors, planPatches } from "../../src/run/patch-stage.js";
 import { locatePatched, patchedSites } from "../../src/run/patch-states.js";
 import { sitesOfPatches } from "../../src/run/simulation-stage.js";
-import { type LayerEffect, switchAdapterLayers } from "../../src/run/switch-adapter-layers.js";
+import { armsWorn, type LayerEffect, switchAdapterLayers } from "../../src/run/switch-adapter-layers.js";
 import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
 import {
   type JudgedSite,
@@ -52,6 +54,14 @@ const folder = mkdtempSync(join(tmpdir(), "inward-planted-patches-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const STRINGS = 18;
+const OWN_ENGINE = {
+  ...DEFAULT_ENGINE,
+  engine: "native",
+  device: "cpu",
+  threads: 1,
+  sequences: 1,
+  forward: "own",
+} as const;
 const HOOKS = { heard: () => {}, onAnswered: () => {} };
 
 async function planOf(planted: PlantedStudy, patching: Partial<PlannedPatching>): Promise<Plan> {
@@ -366,15 +376,7 @@ describe("adapters that were trained on a learner", () => {
       scrambled: seen.map(({ text }) => [asked(text), dealt.get(text) as string] as const),
       quoted,
     };
-    const engine = {
-      ...DEFAULT_ENGINE,
-      engine: "native",
-      device: "cpu",
-      threads: 1,
-      sequences: 1,
-      forward: "own",
-    } as const;
-    const model = await openNativeEngine(planted.path, engine);
+    const model = await openNativeEngine(planted.path, OWN_ENGINE);
     let kernels: AdapterCard["machine"]["kernels"] | undefined;
     for (const [name, pairs] of Object.entries(examples)) {
       const encoded = await model.encode(
@@ -423,4 +425,30 @@ describe("adapters that were trained on a learner", () => {
     }
     for (const { meanGain } of [reads.alone, reads.lost]) expect(Math.abs(meanGain as number)).toBeLessThan(0.01);
   });
+
+  test.each(["own", "llama.cpp"] as const)(
+    "%s wears an arm's layers for all of its groups, read once",
+    async (forward) => {
+      const [whole, cut] = [join(folder, `whole-${forward}.gguf`), join(folder, `cut-${forward}.gguf`)];
+      await copyFile(adapters.quoted, whole);
+      const model = await openNativeEngine(planted.path, { ...OWN_ENGINE, forward });
+      const wear = armsWorn({ worn: { path: whole, scale: 1 }, has: [0, 1, 2, 3], cut });
+      const [[text] = [""]] = quoted;
+      const said = async (dressed: Pick<LanguageModel, "score">) =>
+        (await dressed.score([{ messages: turns("", text), continuations: PLANTED_VALUES }]))[0]?.map(
+          ({ logprobs }) => logprobs,
+        );
+      const before = await said(model);
+      const dressed = await wear(model, "alone.2");
+      const after = await said(dressed);
+      expect(after).not.toEqual(before);
+      // Nothing is left that a kill would leave, and nothing is read again.
+      expect(existsSync(cut)).toBe(false);
+      await rm(whole);
+      expect(await wear(model, "alone.2")).toBe(dressed);
+      expect(await said(dressed)).toEqual(after);
+      await expect(wear(model, "without.2")).rejects.toMatchObject({ code: "ADAPTER_NOT_FOUND" });
+      await model.dispose();
+    },
+  );
 });

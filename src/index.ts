@@ -179,7 +179,8 @@ export {
 export { LensFile } from "./probe/lens-file.js";
 export { affineLens, TunedLens, tuneLens } from "./probe/lens-tuned.js";
 export { shareOfRows } from "./probe/string-estimates.js";
-export { alignTokens, chooseDonors, type DonorString, randomVector } from "./probe/donors.js";
+export { randomVector } from "./base/vectors.js";
+export { alignTokens, chooseDonors, type DonorString } from "./probe/donors.js";
 export type { PatchedRow } from "./ask/patched-distributions.js";
 export {
   scoreSimulation,

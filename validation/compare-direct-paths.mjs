@@ -34,7 +34,7 @@ const { siteName, stateShapeOf } = await import("../dist/model/sites.js");
 const { attributionSites, LogitAttribution } = await import("../dist/probe/logit-attribution.js");
 const { subspaceOf, subspacePatch } = await import("../dist/probe/subspace.js");
 const { captureBeside } = await import("../dist/run/captured-states.js");
-const { randomVector } = await import("../dist/probe/donors.js");
+const { randomVector } = await import("../dist/base/vectors.js");
 
 const { file } = await findModel(options.model, { encoding: "f32" });
 const shape = stateShapeOf(await readGguf(file.path), file.path);

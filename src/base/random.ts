@@ -22,6 +22,12 @@ export function seededRandom(name: string): RandomGenerator {
   return xoroshiro128plusFromState([0, 4, 8, 12].map((at) => digest.readInt32LE(at)));
 }
 
+/** Standard normal numbers, by Box and Muller from two draws each. */
+export function normalNumbers(random: RandomGenerator): () => number {
+  const uniform = () => (random.next() + 2 ** 31 + 0.5) / 2 ** 32;
+  return () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
+}
+
 /**
  * The order of a seeded choice: by the sha256 of each value's name. What is chosen first does not depend on the values' own order,
  * and asking for more keeps what was chosen before.

@@ -5,6 +5,7 @@
 
 import { createHash } from "node:crypto";
 import type { NativeAnswers, NativeInterventions, NativeWork } from "../../native/index.js";
+import { lengthOfVector } from "../base/vectors.js";
 import { InwardError } from "../errors.js";
 import { type Site, STATE_PARTS, type StateShape, siteName, siteNumbers } from "./sites.js";
 
@@ -364,7 +365,7 @@ export function orthonormalRows(rows: readonly Float64Array[], which: string): F
   const basis: Float64Array[] = [];
   for (const [row, given] of rows.entries()) {
     const direction = given.slice();
-    const length = euclideanLength(direction);
+    const length = lengthOfVector(direction);
     // Twice is enough: what the first leaves of the others is rounding.
     for (const other of [...basis, ...basis]) {
       const along = direction.reduce((sum, value, at) => sum + value * (other[at] as number), 0);
@@ -372,7 +373,7 @@ export function orthonormalRows(rows: readonly Float64Array[], which: string): F
         direction[at] = (direction[at] as number) - along * value;
       });
     }
-    const left = euclideanLength(direction);
+    const left = lengthOfVector(direction);
     if (left === 0 || left < INDEPENDENT * length) {
       const why = length === 0 ? "has the length 0" : "lies in the span of those before it";
       throw invalid(`${which}: direction ${row + 1} ${why}`);
@@ -387,11 +388,6 @@ function numberedOnce(known: Map<string, number>, key: string, push: () => numbe
   const number = known.get(key) ?? push() - 1;
   known.set(key, number);
   return number;
-}
-
-function euclideanLength(vector: Float64Array): number {
-  const most = vector.reduce((greatest, value) => Math.max(greatest, Math.abs(value)), 0);
-  return most === 0 ? 0 : most * Math.sqrt(vector.reduce((sum, value) => sum + (value / most) ** 2, 0));
 }
 
 function invalid(what: string): InwardError {

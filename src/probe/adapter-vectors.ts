@@ -6,7 +6,7 @@ import { readAdapter } from "../finetune/adapter/saved-adapter.js";
 import { readGguf } from "../gguf/read-gguf.js";
 import { siteName, stateShapeOf } from "../model/sites.js";
 import { writeDirections } from "./direction-file.js";
-import { lengthOfVector } from "./donors.js";
+import { lengthOfVector } from "../base/vectors.js";
 
 export interface AdapterVector {
   /** Where it is added: `attention_output.3`, `mlp_output.3`. */

@@ -1,4 +1,4 @@
-/** Whose states are written where: donors, steering vectors as means over train strings, and vectors that are as long and lead elsewhere. */
+/** Whose states are written where: donors, groups of train strings for steering vectors, tokens that lead elsewhere. */
 
 import { inSeededOrder, seededRandom, shuffled } from "../base/random.js";
 
@@ -144,46 +144,6 @@ function groupsOf(
 }
 
 // Vectors.
-
-export function vectorDifference(one: ArrayLike<number>, other: ArrayLike<number>): Float32Array {
-  return Float32Array.from({ length: one.length }, (_, at) => (one[at] as number) - (other[at] as number));
-}
-
-/** @param rows at least one, of one length */
-export function meanOfRows(rows: readonly ArrayLike<number>[]): Float64Array {
-  const [first] = rows;
-  return Float64Array.from({ length: first?.length ?? 0 }, (_, at) => {
-    return rows.reduce((sum, row) => sum + (row[at] as number), 0) / rows.length;
-  });
-}
-
-export function lengthOfVector(vector: ArrayLike<number>): number {
-  let most = 0;
-  for (let at = 0; at < vector.length; at++) most = Math.max(most, Math.abs(vector[at] as number));
-  if (most === 0) return 0;
-  let squares = 0;
-  for (let at = 0; at < vector.length; at++) squares += ((vector[at] as number) / most) ** 2;
-  return most * Math.sqrt(squares);
-}
-
-/** As long as another; a vector without a length stays as it is. */
-export function scaledToLength(vector: ArrayLike<number>, length: number): Float32Array {
-  const own = lengthOfVector(vector);
-  return Float32Array.from({ length: vector.length }, (_, at) =>
-    own === 0 ? 0 : ((vector[at] as number) * length) / own,
-  );
-}
-
-/** A direction by chance, every one as likely, of this length. */
-export function randomVector(width: number, length: number, name: string): Float32Array {
-  const random = seededRandom(name);
-  const uniform = () => (random.next() + 2 ** 31 + 0.5) / 2 ** 32;
-  const values = Array.from(
-    { length: width },
-    () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform()),
-  );
-  return scaledToLength(values, length);
-}
 
 /** Another token than those, by chance, before the last of them. @returns undefined where there is none */
 export function shiftedToken(tokens: readonly number[], name: string): number | undefined {

@@ -12,7 +12,7 @@ import { type GgufFile, type GgufTensor, readGguf } from "../gguf/read-gguf.js";
 import { OpenWeights } from "../gguf/split-model.js";
 import type { AdapterChoice } from "../model/language-model.js";
 import { type Site, siteName, type StateShape, stateShapeOf } from "../model/sites.js";
-import { lengthOfVector } from "./donors.js";
+import { lengthOfVector } from "../base/vectors.js";
 import { Unembedding } from "./lens-readings.js";
 
 /** What one component has written, in logits of each token, in the order in which tokens are asked. */

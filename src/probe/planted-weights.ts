@@ -4,7 +4,7 @@
  * it writes; where one is missing it adds nothing to speak of (e^-30).
  */
 
-import { seededRandom, shuffled } from "../base/random.js";
+import { normalNumbers, seededRandom, shuffled } from "../base/random.js";
 import type { PlantedVocabulary } from "./planted-vocabulary.js";
 
 /**
@@ -365,8 +365,7 @@ function identity(size: number): number[][] {
 
 /** Rows that are orthogonal and of length 1: normal numbers, by Gram and Schmidt, twice for the last digits. */
 function rotation(size: number, random: ReturnType<typeof seededRandom>): number[][] {
-  const uniform = () => (random.next() + 2 ** 31 + 0.5) / 2 ** 32;
-  const normal = () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
+  const normal = normalNumbers(random);
   const rows: number[][] = [];
   while (rows.length < size) {
     let row = Array.from({ length: size }, normal);

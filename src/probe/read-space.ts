@@ -12,7 +12,7 @@ import { type GgufFile, type GgufTensor, readGguf } from "../gguf/read-gguf.js";
 import { OpenWeights } from "../gguf/split-model.js";
 import type { AdapterChoice } from "../model/language-model.js";
 import { type Site, siteNumbers, type StatePart, stateShapeOf } from "../model/sites.js";
-import { lengthOfVector } from "./donors.js";
+import { lengthOfVector } from "../base/vectors.js";
 
 /** What is left of a row beside those before it, as a share of the row: below it, it is the rounding of weights in single precision. */
 export const INDEPENDENT_ROW = 1e-6;

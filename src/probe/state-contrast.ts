@@ -6,6 +6,7 @@
 
 import { DisjointSets } from "../base/disjoint-sets.js";
 import { inSeededOrder, randomStream } from "../base/random.js";
+import { lengthOfVector } from "../base/vectors.js";
 import { InwardError } from "../errors.js";
 import type { TestResult } from "../score/comparison/comparison.js";
 import type { Estimate } from "../score/interval.js";
@@ -88,21 +89,17 @@ export function contrastOf(
     for (let at = 0; at < width; at++) mean[at] = (mean[at] as number) + (row[at] as number) / pairs;
   const direction = Float32Array.from(mean);
   const lengths = [positive, negative].flatMap(({ values }) =>
-    Array.from({ length: pairs }, (_, pair) => vectorLength(values, pair * width, width)),
+    Array.from({ length: pairs }, (_, pair) =>
+      lengthOfVector(Array.from({ length: width }, (_, at) => values[pair * width + at] as number)),
+    ),
   );
   return {
     direction,
-    norm: vectorLength(direction, 0, width),
+    norm: lengthOfVector(direction),
     stateNorm: medianOf(lengths),
     pairs,
     separation: separationOf(rows, groups, settings),
   };
-}
-
-function vectorLength(values: ArrayLike<number>, from: number, width: number): number {
-  let squares = 0;
-  for (let at = from; at < from + width; at++) squares += (values[at] as number) ** 2;
-  return Math.sqrt(squares);
 }
 
 export function medianOf(values: readonly number[]): number {

@@ -1,23 +1,10 @@
 /** What steering does to replies and to the probabilities of given answers, beside random directions of the same length. */
 
-import { seededRandom } from "../base/random.js";
 import { type AdjustedP, holmOver, signFlipTest } from "../score/comparison/tests.js";
 import type { TestResult } from "../score/comparison/comparison.js";
 import type { Estimate } from "../score/interval.js";
 import type { ResamplingSettings } from "../score/resampling.js";
 import { estimateOverStrings, shareOfRows, sumsByString } from "./string-estimates.js";
-
-/** A direction that is drawn by chance, its length that of another: normal numbers, scaled. @param name what the draw is a function of */
-export function randomDirection(width: number, norm: number, name: string): Float32Array {
-  const random = seededRandom(`random direction/${name}`);
-  const uniform = () => (random.next() + 2 ** 31 + 0.5) / 2 ** 32;
-  const values = Float64Array.from(
-    { length: width },
-    () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform()),
-  );
-  const length = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
-  return Float32Array.from(values, (value) => (value / length) * norm);
-}
 
 /** Nothing added · the direction · a random one, by its seed. */
 export type SteeringArm = "none" | "vector" | `random_${number}`;

@@ -9,7 +9,7 @@ import { readSafetensors } from "../finetune/adapter/safetensors.js";
 import { type Intervention, orthonormalRows } from "../model/interventions.js";
 import type { Site } from "../model/sites.js";
 import { siteNamed } from "./direction-file.js";
-import { lengthOfVector, randomVector, vectorDifference } from "./donors.js";
+import { lengthOfVector, randomVector, vectorDifference } from "../base/vectors.js";
 import type { LinearProbe } from "./linear-probe.js";
 import { INDEPENDENT_ROW, RowSpan } from "./read-space.js";
 

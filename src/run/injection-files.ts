@@ -5,7 +5,7 @@ import { InwardError } from "../errors.js";
 import { sha256OfFile } from "../model/model-file.js";
 import { type Site, siteName, type StateShape } from "../model/sites.js";
 import { directionsAt, readDirections } from "../probe/direction-file.js";
-import { lengthOfVector } from "../probe/donors.js";
+import { lengthOfVector } from "../base/vectors.js";
 import type { PlannedVector } from "../study/injection-schema.js";
 import type { Study } from "../study/study.js";
 

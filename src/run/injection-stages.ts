@@ -4,6 +4,7 @@ import { rm } from "node:fs/promises";
 import { z } from "zod";
 import { INJECTED_QUESTIONS, type InjectedQuestion } from "../ask/injected-answers.js";
 import { readJson, writeJson } from "../base/files.js";
+import { lengthOfVector, randomVector } from "../base/vectors.js";
 import { InwardError } from "../errors.js";
 import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from "../finetune/adapter/safetensors.js";
 import { readGguf } from "../gguf/read-gguf.js";
@@ -11,9 +12,7 @@ import { openTokenizer } from "../model/engines/start-engine.js";
 import type { Intervention } from "../model/interventions.js";
 import { parseSites, type Site, siteName, siteNumbers, stateShapeOf } from "../model/sites.js";
 import { tokensByName } from "../probe/chosen-turns.js";
-import { lengthOfVector } from "../probe/donors.js";
 import { CONTRAST_SETTINGS, type StateContrast, contrastOf } from "../probe/state-contrast.js";
-import { randomDirection } from "../probe/steering.js";
 import type { Capture } from "../probe/states-shard.js";
 import { INJECTION_VERSION, injectionResults } from "../score/injection/injection-scores.js";
 import type { PlannedInjection } from "../study/injection-schema.js";
@@ -301,7 +300,11 @@ async function readVectors(
     const length = about.stateNorms[site as string] as number;
     const values = (() => {
       if (vector === "random")
-        return randomDirection(width(place), length, `injection/${run.plan.seed}/${concept}/${site}/${draw}`);
+        return randomVector(
+          width(place),
+          length,
+          `random direction/injection/${run.plan.seed}/${concept}/${site}/${draw}`,
+        );
       const name = vectorName(concept as string, site as string);
       const own = tensors.get(name)?.values as Float32Array;
       const norm = about.vectors[name]?.norm as number;

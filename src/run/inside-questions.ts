@@ -5,14 +5,8 @@ import type { Tokenizer } from "../model/engines/start-engine.js";
 import type { Intervention } from "../model/interventions.js";
 import { type Site, siteName, siteNumbers, type StateShape } from "../model/sites.js";
 import { attentionShares } from "../probe/attention-spans.js";
-import {
-  type ChosenDonors,
-  chooseDonors,
-  type DonorString,
-  lengthOfVector,
-  meanOfRows,
-  randomVector,
-} from "../probe/donors.js";
+import { lengthOfVector, meanOfRows, randomVector } from "../base/vectors.js";
+import { type ChosenDonors, chooseDonors, type DonorString } from "../probe/donors.js";
 import type { InsidePlace, InsidePrompt } from "../probe/inside-results.js";
 import type { AttributedToken } from "../probe/logit-attribution.js";
 import { findSpans, type MarkedQuestion } from "../probe/spans.js";

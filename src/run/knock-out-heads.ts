@@ -10,7 +10,7 @@ import type { Intervention } from "../model/interventions.js";
 import { parseSites, type Site, siteName, type StateShape, stateShapeOf } from "../model/sites.js";
 import { type AttentionToSpan, attentionToSpans, type PromptSpans } from "../probe/attention-spans.js";
 import { tokensByName } from "../probe/chosen-turns.js";
-import { lengthOfVector, randomVector } from "../probe/donors.js";
+import { lengthOfVector, randomVector } from "../base/vectors.js";
 import { findSpans } from "../probe/spans.js";
 import { siteMapFigure } from "../report/figures/probe-figure.js";
 import { type Ablation, type HeadEffect, headEffects } from "../probe/written-effects.js";

@@ -8,15 +8,11 @@ import {
 import type { PatchedPlace, PatchKind, PatchQuestion } from "../ask/patched-distributions.js";
 import type { Intervention } from "../model/interventions.js";
 import { type Site, siteName } from "../model/sites.js";
+import { lengthOfVector, meanOfRows, randomVector, scaledToLength, vectorDifference } from "../base/vectors.js";
 import {
   type ChosenDonors,
   chooseDonors,
-  vectorDifference,
   type DonorString,
-  lengthOfVector,
-  meanOfRows,
-  randomVector,
-  scaledToLength,
   shiftedToken,
   type SteeringGroups,
 } from "../probe/donors.js";

@@ -9,7 +9,7 @@ import { openTokenizer } from "../model/engines/start-engine.js";
 import type { Intervention } from "../model/interventions.js";
 import { siteName, siteNumbers, stateShapeOf } from "../model/sites.js";
 import { tokensByName } from "../probe/chosen-turns.js";
-import { lengthOfVector } from "../probe/donors.js";
+import { lengthOfVector } from "../base/vectors.js";
 import { ModelReading, type RowSpan } from "../probe/read-space.js";
 import { byReading, readSubspaces, type Subspace, type SubspaceByReading, subspacePatch } from "../probe/subspace.js";
 import { subspaceEffects, type WrittenEffect } from "../probe/written-effects.js";

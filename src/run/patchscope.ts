@@ -14,7 +14,7 @@ import { openTokenizer } from "../model/engines/start-engine.js";
 import { parseSites, type Site, siteName, siteNumbers, type StateShape, stateShapeOf } from "../model/sites.js";
 import type { AskRequest } from "../model/language-model.js";
 import { tokensByName } from "../probe/chosen-turns.js";
-import { lengthOfVector, randomVector } from "../probe/donors.js";
+import { lengthOfVector, randomVector } from "../base/vectors.js";
 import { type PatchscopeEffect, type ScopeArm, scopeEffects, type ScopeRow } from "../probe/patchscope-effects.js";
 import { type ChatMessage, type Reply, type SetAsideReason, setAsideSchema, type StopReason } from "../tasks/answer.js";
 import { type AnswerFileOptions, type AnswersFile, writeAnswers } from "./answers-file.js";

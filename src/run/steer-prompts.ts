@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { plainMessages, type QuestionKind } from "../ask/groups.js";
 import { hashOf, readJsonLines } from "../base/files.js";
+import { lengthOfVector, randomVector } from "../base/vectors.js";
 import { InwardError } from "../errors.js";
 import { readGguf } from "../gguf/read-gguf.js";
 import { openTokenizer } from "../model/engines/start-engine.js";
@@ -13,13 +14,7 @@ import { siteName, stateShapeOf } from "../model/sites.js";
 import { tokensByName } from "../probe/chosen-turns.js";
 import { directionsAt, readDirections, type SiteDirection } from "../probe/direction-file.js";
 import type { SpanMark } from "../probe/spans.js";
-import {
-  randomDirection,
-  type SteeredRow,
-  type SteeringArm,
-  type SteeringEffect,
-  steeringEffects,
-} from "../probe/steering.js";
+import { type SteeredRow, type SteeringArm, type SteeringEffect, steeringEffects } from "../probe/steering.js";
 import { leadOverOthers } from "../probe/written-effects.js";
 import type { Extraction } from "../properties/property.js";
 import { extractionSchema } from "../properties/property.js";
@@ -168,7 +163,9 @@ export async function steer(prompts: readonly SteerPrompt[], source: string, opt
   const places = await placesOf(prompts, span, added);
   // A random direction at each of the sites, as long as the one that it stands beside.
   const random = Array.from({ length: randomSeeds }, (_, seed) =>
-    sites.map(({ site, values, norm }) => randomDirection(values.length, norm, `steer/${siteName(site)}/${seed + 1}`)),
+    sites.map(({ site, values, norm }) =>
+      randomVector(values.length, norm, `random direction/steer/${siteName(site)}/${seed + 1}`),
+    ),
   );
   const own = sites.map(({ values }) => values);
   const arms = [
@@ -288,7 +285,7 @@ async function whatIsAdded(
     adopt: forceVector,
   });
   const sites = chosen.map(({ site, values }): AddedDirection => {
-    const norm = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
+    const norm = lengthOfVector(values);
     const stateNorm = directions.card?.sites[siteName(site)]?.stateNorm;
     if (unit === "states" && stateNorm === undefined) {
       throw new InwardError(

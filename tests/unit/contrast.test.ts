@@ -3,22 +3,19 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { seededRandom } from "../../src/base/random.js";
+import { normalNumbers, seededRandom } from "../../src/base/random.js";
+import { lengthOfVector, randomVector } from "../../src/base/vectors.js";
 import type { StateShape } from "../../src/model/sites.js";
 import { writeControlVector } from "../../src/probe/control-vector.js";
 import { directionsAt, readDirections } from "../../src/probe/direction-file.js";
 import { CONTRAST_SETTINGS, contrastOf, linkedPairs } from "../../src/probe/state-contrast.js";
 import { parsePairs } from "../../src/run/contrast-vectors.js";
 import { leadOverOthers } from "../../src/probe/written-effects.js";
-import { randomDirection, type SteeredRow, steeringEffects } from "../../src/probe/steering.js";
+import { type SteeredRow, steeringEffects } from "../../src/probe/steering.js";
 
 const WIDTH = 24;
 const SETTINGS = { ...CONTRAST_SETTINGS, flips: 199, bootstrapReplicates: 200 };
-const normal = (name: string) => {
-  const random = seededRandom(name);
-  const uniform = () => (random.next() + 2 ** 31 + 0.5) / 2 ** 32;
-  return () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
-};
+const normal = (name: string) => normalNumbers(seededRandom(name));
 
 /** Noise on both sides, and `shift` along the first dimension on the positive one. */
 function sides(pairs: number, shift: number, name: string) {
@@ -136,12 +133,22 @@ test("a control vector's GGUF is read as directions, for the architecture that i
   rmSync(folder, { recursive: true });
 });
 
+test("a length is right where squares leave the range of doubles", () => {
+  expect([[], [0, 0], [3, -4], [3e300, 4e300], [3e-300, -4e-300], [5e-324]].map(lengthOfVector)).toEqual([
+    ...[0, 0, 5, 5e300],
+    // Divided by their greatest, which is rounded.
+    expect.closeTo(5e-300, 310),
+    5e-324,
+  ]);
+  expect(lengthOfVector([1, Number.NaN])).toBeNaN();
+});
+
 describe("steering's effects", () => {
   test("a random direction has the length that it is to have, and is another for each name", () => {
-    const one = randomDirection(300, 7, "a");
+    const one = randomVector(300, 7, "a");
     expect(Math.hypot(...one)).toBeCloseTo(7, 4);
-    expect([...randomDirection(300, 7, "a")]).toEqual([...one]);
-    expect([...randomDirection(300, 7, "b")]).not.toEqual([...one]);
+    expect([...randomVector(300, 7, "a")]).toEqual([...one]);
+    expect([...randomVector(300, 7, "b")]).not.toEqual([...one]);
     expect(Math.abs(one.reduce((sum, value) => sum + value, 0) / 300)).toBeLessThan(0.1);
   });
 

@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import type { NativeMemoryPlan, NativeMicrobatch, NativeState } from "../../../native/index.js";
+import { lengthOfVector } from "../../base/vectors.js";
 import { InwardError } from "../../errors.js";
 import { initialParameters } from "../../finetune/initial-adapter.js";
 import { type NativeTrainer, openNativeTrainer, type ProcessMemory, trainerOn } from "../../finetune/trainer.js";
@@ -133,13 +134,9 @@ async function takeSteps(trainer: NativeTrainer, from: number, upTo: number): Pr
 
 // Distances.
 
-function norm(values: Float32Array): number {
-  return Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
-}
-
 /** ‖one - other‖ / ‖one‖ */
 function distanceOf(one: Float32Array, other: Float32Array, factor = 1): number {
-  return norm(one.map((value, at) => value - factor * (other[at] as number))) / norm(one);
+  return lengthOfVector(one.map((value, at) => value - factor * (other[at] as number))) / lengthOfVector(one);
 }
 
 /** Of the worst tensor of an adapter. */
@@ -306,7 +303,7 @@ const SLOPE_STEP = 0.02;
 /** The loss at both sides of where the parameters are, against what the gradient says. */
 async function slope(trainer: NativeTrainer, batch: NativeMicrobatch, at: Awaited<ReturnType<typeof gradientOf>>) {
   const { parameters, firstMoments, secondMoments } = await trainer.state();
-  const length = norm(at.gradient);
+  const length = lengthOfVector(at.gradient);
   const step = (SLOPE_STEP * at.loss) / length;
   const losses: number[] = [];
   for (const sign of [1, -1]) {
@@ -342,7 +339,7 @@ async function sizes(tested: NativeTrainer, named: (what: string) => string) {
   const wrong: string[] = [];
   for (const [tokens, rows] of all) {
     const one = await gradientOf(tested, sequence(idsFor(tokens, vocabulary, tokens), rows));
-    if (!Number.isFinite(one.loss) || !Number.isFinite(norm(one.gradient)))
+    if (!Number.isFinite(one.loss) || !Number.isFinite(lengthOfVector(one.gradient)))
       wrong.push(`${tokens} tokens, ${rows} rows`);
   }
   const told = all.map(([tokens, rows]) => `${tokens}/${rows}`).join(", ");
@@ -395,7 +392,7 @@ export async function verifyMemory(verified: Verified, most: number): Promise<De
     const { loss, gradient } = await gradientOf(trainer, sequence(idsFor(most, vocabulary, 1), rows));
     await trainer.update({ ...ADAMW, step: 1, gradientScale: 1 / rows });
     checks.push(peakRow(await trainer.memory(), plan, most));
-    const finite = Number.isFinite(loss) && Number.isFinite(norm(gradient));
+    const finite = Number.isFinite(loss) && Number.isFinite(lengthOfVector(gradient));
     checks.push(holds(`training, usual: finite at ${most} tokens, the most`, finite, `loss ${loss.toPrecision(4)}`));
   } finally {
     await trainer.dispose();

@@ -91,7 +91,7 @@ export function askCommand(): Command {
     .option("--seed <seed>", "what a draw is a function of", "0")
     .option("--top <k>", "most likely tokens listed at the first position of an answer", "10")
     .option("--all-positions", "list them at every position");
-  return jsonOption(cacheOption(command)).action(ask);
+  return jsonOption(cacheOption(command, "with --file: ")).action(ask);
 }
 
 async function ask(text: string | undefined, options: AskCommandOptions): Promise<void> {

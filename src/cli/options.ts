@@ -116,8 +116,8 @@ export interface CacheOption {
   readonly cache: boolean;
 }
 
-export function cacheOption(command: Command): Command {
-  return command.option("--no-cache", "with --file: ask all of it, whatever was asked before, and keep nothing");
+export function cacheOption(command: Command, when = ""): Command {
+  return command.option("--no-cache", `${when}ask all of it, whatever was asked before, and keep nothing`);
 }
 
 /** What finds a model, from the options of the command line. @throws USAGE */

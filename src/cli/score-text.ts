@@ -42,7 +42,7 @@ export function scoreTextCommand(): Command {
       "--written",
       "continuations are answers as people write them: the blank that a model sets before one is added",
     );
-  return jsonOption(cacheOption(command)).action(scoreTexts);
+  return jsonOption(cacheOption(command, "with --file: ")).action(scoreTexts);
 }
 
 async function scoreTexts(

@@ -1,6 +1,6 @@
 /** What inward tells a user to type exists: each `npx inward …` of hints, help texts and documents is a command with those options. */
 import type { Command } from "commander";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
@@ -22,7 +22,7 @@ function helpOf(command: Command): string {
 function commandsIn(text: string): string[] {
   return [
     ...text.matchAll(
-      /npx inward((?: +(?:[a-z][a-z-]*(?![\w.])|--?[a-z][\w-]*(?:[ =][^\s`'",;)]+)?|<[^>]+>|[^\s`'",;)]+))*)/g,
+      /npx inward((?: +(?:[a-z][a-z-]*(?![\w./])|--?[a-z][\w-]*(?:[ =][^\s`'",;)]+)?|<[^>]+>|[^\s`'",;)#][^\s`'",;)]*))*)/g,
     ),
   ].map(([, words = ""]) => words.trim());
 }
@@ -43,7 +43,8 @@ function objection(words: string): string | undefined {
     }
     const next = command.commands.find((one) => one.name() === word.replace(/[.,:]$/, ""));
     if (next) command = next;
-    else if (command.commands.length > 0 && /^[a-z]/.test(word)) return `${command.name()} has no command ${word}`;
+    else if (command.commands.length > 0 && /^[a-z]/.test(word) && !/[./]/.test(word))
+      return `${command.name()} has no command ${word}`;
   }
   return undefined;
 }
@@ -61,6 +62,8 @@ const documents = ["README.md", "CONTRIBUTING.md", "models/README.md", "datasets
 test("the check itself sees a wrong command and a wrong option", () => {
   expect(commandsIn("Run: npx inward models lisst, or npx inward ask --modle x.")).toHaveLength(2);
   expect(objection("models lisst")).toContain("lisst");
+  expect(commandsIn("npx inward slurm mine/study.yaml").map(objection)).toEqual([undefined]);
+  expect(objection("slurm statsu")).toContain("statsu");
   expect(objection("ask hello --modle x")).toContain("--modle");
   expect(objection("ask hello --model x --json")).toBeUndefined();
 });
@@ -87,6 +90,83 @@ describe("commands that are printed exist, with their options", () => {
   test.each(documents)("%s", (path) => {
     const commands = commandsIn(read(path));
     expect(commands.map(objection).filter(Boolean)).toEqual([]);
+  });
+});
+
+/** Of a document, from each heading to the next one of its rank or above. */
+function sectionsOf(text: string): Map<string, string> {
+  const lines = text.split("\n");
+  const heads = lines.flatMap((line, at) => {
+    const [, rank = "", name = ""] = /^(##+) (.*)$/.exec(line) ?? [];
+    return rank === "" ? [] : [{ at, rank: rank.length, name }];
+  });
+  return new Map(
+    heads.map(({ at, rank, name }) => {
+      const end = heads.find((other) => other.at > at && other.rank <= rank)?.at ?? lines.length;
+      return [name, lines.slice(at, end).join("\n")];
+    }),
+  );
+}
+
+describe("docs/cli.md has every command, and every option in its section or in one that it leads to", () => {
+  const page = read("docs/cli.md");
+  const sections = sectionsOf(page);
+  const missingOf = (name: string, command: Command): string[] => {
+    const own = sections.get(name) ?? "";
+    const shared = [...sections]
+      .filter(
+        ([head]) => own.includes(`(#${head.toLowerCase().replaceAll(" ", "-")})`) && head.startsWith("Options of "),
+      )
+      .map(([, text]) => text);
+    const text = [own, ...shared].join("\n");
+    return command.options.flatMap(({ long }) =>
+      long && long !== "--json" && !new RegExp(`${long}(?![\\w-])`).test(text) ? [`${name} ${long}`] : [],
+    );
+  };
+
+  test.each(program.commands.map((command) => [command.name(), command] as const))("%s", (name, command) => {
+    expect(page).toContain(`\n| [\`${name}\`](#${name}) |`);
+    const parts = command.commands.map((one) => [`${name} ${one.name()}`, one] as const);
+    for (const [whole, one] of parts) {
+      // Small ones stand in their command's section.
+      const at = sections.has(whole) ? whole : name;
+      expect(`${sections.get(at)}`).toContain(one.name());
+      expect(missingOf(at, one)).toEqual([]);
+    }
+    expect(sections.has(name)).toBe(true);
+    expect(missingOf(name, command)).toEqual([]);
+  });
+});
+
+describe("links between documents lead somewhere", () => {
+  const all = [...documents, "ARCHITECTURE.md", "CHANGELOG.md", "docs/log.md", "bench/README.md"];
+  const prose = (path: string) => read(path).replace(/^```[\s\S]*?^```/gm, "");
+  // As GitHub makes them of headings; the second of a name has a number.
+  const anchorsOf = (path: string) => {
+    const seen = new Map<string, number>();
+    return [...prose(path).matchAll(/^#+ (.*)$/gm)].map(([, head = ""]) => {
+      const plain = head
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N}\s_-]/gu, "")
+        .replace(/\s/g, "-");
+      const times = seen.get(plain) ?? 0;
+      seen.set(plain, times + 1);
+      return times === 0 ? plain : `${plain}-${times}`;
+    });
+  };
+
+  test.each(all)("%s", (path) => {
+    const links = [
+      ...prose(path)
+        .replace(/`[^`\n]*`/g, "")
+        .matchAll(/\]\((?!https?:|mailto:)([^)\s#]*)(?:#([^)\s]*))?\)/g),
+    ];
+    const dead = links.filter(([, file = "", anchor]) => {
+      const target = file === "" ? path : join(path, "..", file);
+      if (!existsSync(join(ROOT, target))) return true;
+      return anchor !== undefined && target.endsWith(".md") && !anchorsOf(target).includes(anchor);
+    });
+    expect(dead.map(([link]) => link)).toEqual([]);
   });
 });
 

@@ -563,7 +563,28 @@ export interface NativeVocabulary {
   readonly addsEos: boolean;
 }
 
-export class Engine {
+/** What an engine says of its tokens, and a file's vocabulary alone. */
+export interface NativeTokens {
+  /** What llama.cpp says of the vocabulary's tokens; absent in an addon that was built before it was there. */
+  vocabulary?(): NativeVocabulary;
+  /** @returns ids of a text in which nothing is a control token, nothing added @throws TRAIN_SHAPE */
+  tokenize(text: string): Int32Array;
+  /** As llama.cpp reads the tokens, control tokens by their names. @throws TRAIN_SHAPE */
+  detokenize(tokenIds: Int32Array): string;
+}
+
+/** A file's vocabulary without its weights and without a device. @throws MODEL_LOAD with the lines of llama.cpp's log */
+export class Vocabulary implements NativeTokens {
+  constructor(options: Pick<NativeEngineOptions, "modelPath" | "binariesFolder">);
+  vocabulary(): NativeVocabulary;
+  tokenize(text: string): Int32Array;
+  detokenize(tokenIds: Int32Array): string;
+  /** Lines that llama.cpp warned with while it read the file. */
+  loadLog(): string;
+  dispose(): void;
+}
+
+export class Engine implements NativeTokens {
   constructor(options: NativeEngineOptions);
   describe(): {
     readonly llamaCpp: string;
@@ -583,11 +604,8 @@ export class Engine {
     /** Lines that llama.cpp warned with while it loaded the file. */
     readonly loadLog: string;
   };
-  /** What llama.cpp says of the vocabulary's tokens; absent in an addon that was built before it was there. */
   vocabulary?(): NativeVocabulary;
-  /** @returns ids of a text in which nothing is a control token, nothing added @throws TRAIN_SHAPE */
   tokenize(text: string): Int32Array;
-  /** As llama.cpp reads the tokens, control tokens by their names. @throws TRAIN_SHAPE */
   detokenize(tokenIds: Int32Array): string;
   /** Replaces all adapters; forgets everything evaluated. */
   setAdapters(adapters: readonly { readonly path: string; readonly scale: number }[]): void;

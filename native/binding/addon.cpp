@@ -160,6 +160,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
     exports.Set("Trainer", define_trainer(env));
     exports.Set("Engine", define_engine(env));
     exports.Set("LogitRows", define_logit_rows(env));
+    exports.Set("Vocabulary", define_vocabulary(env));
     exports.Set("multiply", Napi::Function::New(env, multiply));
     exports.Set("measureProducts", Napi::Function::New(env, measure_products));
     exports.Set("listDevices", Napi::Function::New(env, list_devices));

@@ -2,14 +2,22 @@
 #pragma once
 #include <napi.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "inward/error.h"
+#include "inward/vocabulary.h"
 
 Napi::Function define_trainer(Napi::Env env);
 Napi::Function define_engine(Napi::Env env);
 Napi::Function define_logit_rows(Napi::Env env);
+Napi::Function define_vocabulary(Napi::Env env);
+
+// What an engine and a file's vocabulary alone say of their tokens.
+Napi::Value vocabulary_facts(Napi::Env env, const inward::vocabulary & words);
+Napi::Value token_ids(const Napi::CallbackInfo & info, const inward::vocabulary & words);
+Napi::Value token_text(const Napi::CallbackInfo & info, const inward::vocabulary & words);
 
 [[noreturn]] inline void coded(Napi::Env env, const char * code, const char * message) {
     auto made = Napi::Error::New(env, message);
@@ -40,6 +48,12 @@ inline std::string text(const Napi::Object & from, const char * key) {
 inline double number(const Napi::Object & from, const char * key, double fallback = 0) {
     auto value = from.Get(key);
     return value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : fallback;
+}
+
+template <typename Array, typename T> Array typed(Napi::Env env, const std::vector<T> & from) {
+    auto made = Array::New(env, from.size());
+    std::copy(from.begin(), from.end(), made.Data());
+    return made;
 }
 
 template <typename T, typename Array>

@@ -9,12 +9,6 @@
 
 namespace {
 
-template <typename Array, typename T> Array typed(Napi::Env env, const std::vector<T> & from) {
-    auto made = Array::New(env, from.size());
-    std::copy(from.begin(), from.end(), made.Data());
-    return made;
-}
-
 // What any other object has not: to take one for rows would read somebody else's memory.
 constexpr napi_type_tag ROWS_TAG = { 0x9a6f0c1be2d84d37, 0xb1f3a7c05e284f96 };
 
@@ -228,37 +222,10 @@ private:
     }
 
     Napi::Value vocabulary(const Napi::CallbackInfo & info) {
-        auto       env   = info.Env();
-        const auto facts = engine(env).words().describe();
-        auto       made  = Napi::Object::New(env);
-        made.Set("attributes", typed<Napi::Int32Array>(env, facts.attributes));
-        made.Set("ends", typed<Napi::Uint8Array>(env, facts.ends));
-        made.Set("bos", facts.bos);
-        made.Set("eos", facts.eos);
-        made.Set("eot", facts.eot);
-        made.Set("addsBos", facts.adds_bos);
-        made.Set("addsEos", facts.adds_eos);
-        return made;
+        return vocabulary_facts(info.Env(), engine(info.Env()).words());
     }
-
-    Napi::Value tokenize(const Napi::CallbackInfo & info) {
-        auto env = info.Env();
-        if (info.Length() < 1 || !info[0].IsString()) coded(env, "TRAIN_SHAPE", "tokenize takes a text");
-        const std::string words = info[0].As<Napi::String>();
-        return guarded(env, [&]() -> Napi::Value {
-            return typed<Napi::Int32Array>(env, engine(env).words().tokenize(words));
-        });
-    }
-
-    Napi::Value detokenize(const Napi::CallbackInfo & info) {
-        auto env  = info.Env();
-        auto from = Napi::Object::New(env);
-        if (info.Length() > 0) from.Set("tokenIds", info[0]);
-        const auto ids = list<int32_t, Napi::Int32Array>(env, from, "tokenIds", napi_int32_array);
-        return guarded(env, [&]() -> Napi::Value {
-            return Napi::String::New(env, engine(env).words().detokenize(ids));
-        });
-    }
+    Napi::Value tokenize(const Napi::CallbackInfo & info) { return token_ids(info, engine(info.Env()).words()); }
+    Napi::Value detokenize(const Napi::CallbackInfo & info) { return token_text(info, engine(info.Env()).words()); }
 
     Napi::Value set_adapters(const Napi::CallbackInfo & info) {
         auto env = info.Env();

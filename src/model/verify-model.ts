@@ -3,7 +3,7 @@
 import { Tokenizer } from "@huggingface/tokenizers";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import type { LlamaModel, Token } from "node-llama-cpp";
+import type { Token } from "node-llama-cpp";
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { seededRandom } from "../base/random.js";
 import { InwardError } from "../errors.js";
@@ -14,7 +14,7 @@ import { ChatTokens } from "./chat/encode.js";
 import { withSystem } from "./chat/format.js";
 import { renderText } from "./chat/render.js";
 import { type SettledChat, settleChat } from "./chat/settled-chat.js";
-import { sameTokens, Vocabulary } from "./chat/vocabulary.js";
+import { type LlamaVocabulary, sameTokens, Vocabulary } from "./chat/vocabulary.js";
 import { packageFolder } from "./native/addon.js";
 
 /** llama.cpp types such a token anew by itself, as real vocabularies want it. */
@@ -206,7 +206,7 @@ export function readTokenizer(place: string): TokenizerFiles {
  */
 export function checkModel(
   summary: GgufSummary,
-  model: LlamaModel,
+  model: LlamaVocabulary,
   warnings: readonly string[],
   tokenizer?: TokenizerFiles,
 ): ModelCheck[] {
@@ -300,7 +300,7 @@ function checkMarkers(vocabulary: Vocabulary): ModelCheck {
   };
 }
 
-function checkSpecialTokens(summary: GgufSummary, model: LlamaModel, vocabulary: Vocabulary): ModelCheck {
+function checkSpecialTokens(summary: GgufSummary, model: LlamaVocabulary, vocabulary: Vocabulary): ModelCheck {
   const wrong: string[] = [];
   const count = summary.vocabularySize as number;
   const ends: string[] = [];
@@ -398,7 +398,7 @@ function checkChat(chat: SettledChat, tokens: ChatTokens, vocabulary: Vocabulary
 function checkAgainst(
   files: TokenizerFiles,
   summary: GgufSummary,
-  model: LlamaModel,
+  model: LlamaVocabulary,
   vocabulary: Vocabulary,
   chat: SettledChat | undefined,
 ): ModelCheck[] {
@@ -412,7 +412,7 @@ function checkAgainst(
   ];
 }
 
-function checkTokenTexts({ tokenizer }: TokenizerFiles, model: LlamaModel): ModelCheck {
+function checkTokenTexts({ tokenizer }: TokenizerFiles, model: LlamaVocabulary): ModelCheck {
   const { vocab } = tokenizer.model;
   const byId = new Map<number, string>();
   if (Array.isArray(vocab)) for (const [id, [text]] of (vocab as [string, number][]).entries()) byId.set(id, text);
@@ -500,7 +500,7 @@ function checkTheirTemplate(
   chat: SettledChat,
   summary: GgufSummary,
   encode: (text: string) => number[],
-  model: LlamaModel,
+  model: LlamaVocabulary,
   vocabulary: Vocabulary,
 ): ModelCheck[] {
   const given = config.chat_template;

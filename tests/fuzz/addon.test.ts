@@ -249,7 +249,7 @@ function calls(at: number): readonly Called[] {
       return (open[name] as Callable)(...own);
     },
   });
-  const made = (name: "Engine" | "Trainer" | "LogitRows", ...args: readonly unknown[]): Called => ({
+  const made = (name: "Engine" | "Trainer" | "LogitRows" | "Vocabulary", ...args: readonly unknown[]): Called => ({
     name: `new ${name}`,
     args,
     call: (own) => {
@@ -295,6 +295,7 @@ function calls(at: number): readonly Called[] {
     method("rows", "kept", 0),
     made("Engine", engineOptions()),
     made("Trainer", trainerOptions()),
+    made("Vocabulary", { modelPath, binariesFolder }),
     method("engine", "tokenize", "cat dog"),
     method("engine", "detokenize", Int32Array.of(5, 6, 7)),
     method("engine", "setAdapters", [{ path: modelPath, scale: 1 }]),

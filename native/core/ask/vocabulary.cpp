@@ -64,4 +64,21 @@ std::string vocabulary::detokenize(const std::vector<int32_t> & tokens) const {
     return text;
 }
 
+vocabulary_file::vocabulary_file(const std::string & binaries_folder, const std::string & model_path)
+    : llama_(llama_of(binaries_folder)) {
+    auto params         = llama_.model_default_params();
+    params.vocab_only   = true;
+    params.n_gpu_layers = 0;
+    {
+        const log_keeper log(llama_);
+        model_    = llama_.model_load_from_file(model_path.c_str(), params);
+        load_log_ = log.said();
+    }
+    if (!model_) throw error("MODEL_LOAD", load_log_);
+}
+
+vocabulary_file::~vocabulary_file() { llama_.model_free(model_); }
+
+vocabulary vocabulary_file::words() const { return vocabulary(llama_, llama_.model_get_vocab(model_)); }
+
 }  // namespace inward

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+struct llama_model;
 struct llama_vocab;
 
 namespace inward {
@@ -17,7 +18,7 @@ struct vocabulary_facts {
     bool                 adds_bos, adds_eos;
 };
 
-// Lives no longer than the engine that it is of.
+// Lives no longer than the engine, or the file, that it is of.
 class vocabulary {
 public:
     vocabulary(const llama_library & llama, const llama_vocab * vocab) : llama_(llama), vocab_(vocab) {}
@@ -31,6 +32,24 @@ public:
 private:
     const llama_library & llama_;
     const llama_vocab *   vocab_;
+};
+
+// A file of which llama.cpp has read the vocabulary, without its weights and without a device.
+class vocabulary_file {
+public:
+    // throws MODEL_LOAD with the lines of llama.cpp's log, ENGINE_UNAVAILABLE
+    vocabulary_file(const std::string & binaries_folder, const std::string & model_path);
+    ~vocabulary_file();
+    vocabulary_file(const vocabulary_file &) = delete;
+
+    vocabulary          words() const;
+    // Lines that llama.cpp warned with.
+    const std::string & load_log() const { return load_log_; }
+
+private:
+    const llama_library & llama_;
+    llama_model *         model_;
+    std::string           load_log_;
 };
 
 }  // namespace inward

@@ -1,6 +1,6 @@
-/** The vocabulary of a file that the addon's engine has open, as chats need it: one reading of it serves evaluating and tokenizing. */
+/** A vocabulary that the addon has read, as chats need it: of a file that its engine has open, whose one reading serves evaluating and tokenizing, or alone. */
 
-import type { Engine } from "../../../native/index.js";
+import type { NativeTokens } from "../../../native/index.js";
 import { InwardError } from "../../errors.js";
 import type { GgufFile, GgufValue } from "../../gguf/read-gguf.js";
 import type { LlamaVocabulary, TokenKinds, VocabularyMetadata } from "../chat/vocabulary.js";
@@ -12,10 +12,10 @@ const BITS = { unknown: 1, normal: 4, control: 8, userDefined: 16, byte: 32, rst
 >;
 
 /**
- * @param file the header of the file that the engine has open
+ * @param file the header of the file that is open
  * @throws ENGINE_UNAVAILABLE an addon that does not know of vocabularies
  */
-export function engineVocabulary(engine: Engine, file: GgufFile): LlamaVocabulary {
+export function engineVocabulary(engine: NativeTokens, file: GgufFile): LlamaVocabulary {
   if (engine.vocabulary === undefined) {
     throw new InwardError(
       "ENGINE_UNAVAILABLE",

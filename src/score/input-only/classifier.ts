@@ -78,8 +78,8 @@ interface SparseRow {
 
 interface FeatureDictionary {
   readonly size: number;
-  /** A feature that no train string has is left out. */
-  readonly encode: (text: string) => SparseRow;
+  /** A feature that no train string has is left out. @param featuresOf stringFeatures, or what remembers it */
+  readonly encode: (text: string, featuresOf?: typeof stringFeatures) => SparseRow;
 }
 
 /** A feature of one train string says nothing about another. */
@@ -92,29 +92,33 @@ const FEWEST_STRINGS = 2;
  * columns under a squared penalty are one column √k times as large, and a string that has only m of them gets m / √k of it.
  * @param texts train strings, each once
  */
-export function featureDictionary(texts: readonly string[]): FeatureDictionary {
+export function featureDictionary(texts: readonly string[], featuresOf = stringFeatures): FeatureDictionary {
   const seen = new Map<string, { places: number[]; values: number[] }>();
   for (const [place, text] of texts.entries()) {
-    for (const [name, value] of stringFeatures(text)) {
-      const of = seen.get(name) ?? { places: [], values: [] };
-      of.places.push(place);
-      of.values.push(value);
-      seen.set(name, of);
+    for (const [name, value] of featuresOf(text)) {
+      const of = seen.get(name);
+      if (of) {
+        of.places.push(place);
+        of.values.push(value);
+      } else seen.set(name, { places: [place], values: [value] });
     }
   }
   const alike = new Map<string, string[]>();
   const scales = new Map<string, { offset: number; scale: number }>();
-  for (const name of [...seen.keys()].sort()) {
-    const { places, values } = seen.get(name) as { places: number[]; values: number[] };
+  // Most names are of one string alone; the others are sorted.
+  const shared = [...seen].filter(([, { places }]) => places.length >= FEWEST_STRINGS);
+  for (const [name, { places, values }] of shared.sort(([a], [b]) => compare(a, b))) {
     const mean = values.reduce((sum, value) => sum + value, 0) / texts.length;
     const squares = values.reduce((sum, value) => sum + value ** 2, 0) / texts.length;
     const deviation = Math.sqrt(Math.max(0, squares - mean ** 2));
-    if (places.length < FEWEST_STRINGS || deviation < 1e-9) continue;
+    if (deviation < 1e-9) continue;
     // Only a feature that every string has can be centred without making rows dense.
     const dense = name.startsWith("log_");
     scales.set(name, { offset: dense ? mean : 0, scale: dense ? deviation : Math.max(1, deviation) });
     const key = dense ? name : `${places.join()}:${values.join()}`;
-    alike.set(key, [...(alike.get(key) ?? []), name]);
+    const names = alike.get(key);
+    if (names) names.push(name);
+    else alike.set(key, [name]);
   }
   const columns = new Map<string, { column: number; offset: number; scale: number }>();
   for (const [column, names] of [...alike.values()].entries()) {
@@ -125,9 +129,9 @@ export function featureDictionary(texts: readonly string[]): FeatureDictionary {
   }
   return {
     size: alike.size,
-    encode: (text) => {
+    encode: (text, ofText = stringFeatures) => {
       const sums = new Map<number, number>();
-      for (const [name, value] of stringFeatures(text)) {
+      for (const [name, value] of ofText(text)) {
         const entry = columns.get(name);
         if (entry) sums.set(entry.column, (sums.get(entry.column) ?? 0) + (value - entry.offset) / entry.scale);
       }
@@ -317,7 +321,7 @@ export function fitLogistic(data: LabelledRows, settings: LogisticSettings): Log
 
 /** @returns natural log of every class's probability */
 export function logProbabilities({ classes, features, parameters }: LogisticModel, row: SparseRow): Float64Array {
-  return logSoftmax(scores(parameters, row, classes, features));
+  return logSoftmax(scores(parameters, row, features, new Float64Array(classes)));
 }
 
 function objective(
@@ -334,10 +338,11 @@ function objective(
     squares += weight * weight;
   }
   let value = (penalty / 2) * squares;
+  const errors = new Float64Array(classes);
   for (let index = 0; index < rows.length; index++) {
     const row = rows[index] as SparseRow;
     const { columns, values } = row;
-    const errors = logSoftmax(scores(parameters, row, classes, features));
+    logSoftmax(scores(parameters, row, features, errors));
     const label = labels[index] as number;
     value -= errors[label] as number;
     for (let one = 0; one < classes; one++) {
@@ -356,13 +361,15 @@ function objective(
   return { value, gradient };
 }
 
+/** @param all [classes] what they are written into */
 function scores(
   parameters: Float64Array,
   { columns, values }: SparseRow,
-  classes: number,
   features: number,
+  all: Float64Array,
 ): Float64Array {
-  const all = parameters.slice(classes * features);
+  const classes = all.length;
+  all.set(parameters.subarray(classes * features));
   for (let entry = 0; entry < columns.length; entry++) {
     const start = (columns[entry] as number) * classes;
     const times = values[entry] as number;
@@ -376,9 +383,9 @@ function scores(
 /** In place. */
 function logSoftmax(all: Float64Array): Float64Array {
   let most = Number.NEGATIVE_INFINITY;
-  for (const score of all) most = Math.max(most, score);
+  for (let one = 0; one < all.length; one++) most = Math.max(most, all[one] as number);
   let sum = 0;
-  for (const score of all) sum += Math.exp(score - most);
+  for (let one = 0; one < all.length; one++) sum += Math.exp((all[one] as number) - most);
   const normalizer = most + Math.log(sum);
   for (let one = 0; one < all.length; one++) all[one] = (all[one] as number) - normalizer;
   return all;
@@ -436,12 +443,13 @@ export function trainClassifier(pairs: readonly LabelledString[]): StringClassif
   const valuesLeftOut = new Set(sorted.map(({ value }) => value)).size - values.length;
   const first = values[0] as string;
   if (values.length === 1) return { classify: () => first, values, valuesLeftOut, features: 0 };
-  const right = crossValidate(sorted);
+  const featuresOf = remembered(stringFeatures);
+  const right = crossValidate(sorted, featuresOf);
   const best = right.indexOf(Math.max(...right));
-  const path = fitPath(sorted, values, PENALTIES.slice(0, best + 1), SETTINGS);
+  const path = fitPath(sorted, values, PENALTIES.slice(0, best + 1), SETTINGS, featuresOf);
   const model = path.models[best] as LogisticModel;
   return {
-    classify: (text) => likeliest(values, path.dictionary, model, text),
+    classify: (text) => likeliest(values, model, path.dictionary.encode(text)),
     values,
     valuesLeftOut,
     features: path.dictionary.size,
@@ -453,8 +461,18 @@ export function trainClassifier(pairs: readonly LabelledString[]): StringClassif
   };
 }
 
+/** Every fold and every penalty reads the same strings. */
+function remembered(featuresOf: typeof stringFeatures): typeof stringFeatures {
+  const known = new Map<string, ReadonlyMap<string, number>>();
+  return (text) => {
+    const features = known.get(text) ?? featuresOf(text);
+    known.set(text, features);
+    return features;
+  };
+}
+
 /** @returns for each penalty how many pairs are predicted right by what the other folds taught */
-function crossValidate(pairs: readonly LabelledString[]): number[] {
+function crossValidate(pairs: readonly LabelledString[], featuresOf: typeof stringFeatures): number[] {
   const right = PENALTIES.map(() => 0);
   const folds = foldOf(pairs);
   for (let fold = 0; fold < FOLDS; fold++) {
@@ -462,9 +480,12 @@ function crossValidate(pairs: readonly LabelledString[]): number[] {
     const tested = pairs.filter((pair) => folds.get(foldKey(pair)) === fold);
     if (learnt.length === 0 || tested.length === 0) continue;
     const values = learnableValues(learnt);
-    const { dictionary, models } = fitPath(learnt, values, PENALTIES, ROUGH_SETTINGS);
+    const { dictionary, models } = fitPath(learnt, values, PENALTIES, ROUGH_SETTINGS, featuresOf);
+    const rows = tested.map(({ text }) => dictionary.encode(text, featuresOf));
     models.forEach((model, index) => {
-      const hits = tested.filter(({ text, value }) => likeliest(values, dictionary, model, text) === value).length;
+      const isRight = ({ value }: LabelledString, at: number) =>
+        likeliest(values, model, rows[at] as SparseRow) === value;
+      const hits = tested.filter(isRight).length;
       right[index] = (right[index] as number) + hits;
     });
   }
@@ -497,11 +518,12 @@ function fitPath(
   values: readonly string[],
   penalties: readonly number[],
   settings: { readonly tolerance: number; readonly mostSteps: number },
+  featuresOf: typeof stringFeatures,
 ) {
   const pairs = all.filter(({ value }) => values.includes(value));
-  const dictionary = featureDictionary([...new Set(pairs.map(({ text }) => text))]);
+  const dictionary = featureDictionary([...new Set(pairs.map(({ text }) => text))], featuresOf);
   const data = {
-    rows: pairs.map(({ text }) => dictionary.encode(text)),
+    rows: pairs.map(({ text }) => dictionary.encode(text, featuresOf)),
     labels: pairs.map(({ value }) => values.indexOf(value)),
     classes: values.length,
     features: dictionary.size,
@@ -520,13 +542,8 @@ function fitPath(
   return { dictionary, models };
 }
 
-function likeliest(
-  values: readonly string[],
-  dictionary: FeatureDictionary,
-  model: LogisticModel,
-  text: string,
-): string {
-  const logprobs = logProbabilities(model, dictionary.encode(text));
+function likeliest(values: readonly string[], model: LogisticModel, row: SparseRow): string {
+  const logprobs = logProbabilities(model, row);
   return values[logprobs.indexOf(Math.max(...logprobs))] as string;
 }
 

@@ -15,6 +15,7 @@ import type { Plan } from "../study/plan.js";
 import { deviceChoice } from "../study/devices.js";
 import {
   checkSlurmOptions,
+  gpuNotes,
   jobName,
   type KindNeeds,
   listName,
@@ -192,9 +193,7 @@ function needsOf(
 function notesOf({ engine }: Plan, needs: SlurmRun["needs"], { gpus, memory, time }: SlurmOptions): string[] {
   const unknown = Object.entries(needs).flatMap(([kind, own]) => (own?.memoryBytes === undefined ? [kind] : []));
   return [
-    ...(engine.device === "auto" && gpus === undefined
-      ? ["The study's device is auto, so that no GPU is asked for; give --gpus 1 for one."]
-      : []),
+    ...gpuNotes(engine, gpus),
     ...(memory === undefined && unknown.length > 0
       ? [
           `What ${unknown.join(" and ")} units take of memory is not known, so that the site's default holds; give --memory.`,

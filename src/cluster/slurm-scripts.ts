@@ -1,6 +1,7 @@
 /** The sbatch scripts of a run, as texts: one for each kind of unit and one for merging; and in which order they are handed to Slurm. */
 
 import { InwardError } from "../errors.js";
+import type { SettledEngine } from "../study/study.js";
 
 /** What a site wants, as its users write it. */
 export interface SlurmOptions {
@@ -57,6 +58,19 @@ export const MOST_TASKS = 1000;
 /** A process that was killed from outside is started again so often; what is told to stop, as often as it is told. */
 const MOST_RESTARTS = 3;
 const DEFAULT_WARNING_SECONDS = 120;
+
+/** Of a study that leaves its device open: where it is planned decides who asks, not where its jobs run. */
+export function gpuNotes({ device, forward }: Pick<SettledEngine, "device" | "forward">, gpus?: number): string[] {
+  if (device !== "auto") return [];
+  if (forward === "own") {
+    return [
+      "The study's device is auto, and there is no GPU here: questions are planned for inward's own forward pass, on processors" +
+        `${gpus ? ", and leave the GPUs that --gpus asks for idle" : ""}. For GPUs plan on a node that has one: ` +
+        "srun --gpus=1 npx inward slurm <study.yaml> --set engine.device=cuda. Then, from here: npx inward slurm resume <run folder>",
+    ];
+  }
+  return gpus === undefined ? ["The study's device is auto, so that no GPU is asked for; give --gpus 1 for one."] : [];
+}
 
 /** By this name all jobs of a run are found again in the queue, whoever submitted them. */
 export function jobName({ planHash }: Pick<SlurmJob, "planHash">): string {

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   checkSlurmOptions,
   directive,
+  gpuNotes,
   mergeScript,
   sbatchArguments,
   type SlurmJob,
@@ -33,6 +34,16 @@ const job = (options: SlurmOptions = {}): SlurmJob => ({
   main: "main.js",
   options,
 });
+test("a study that was planned for processors says that GPUs would be idle, also where they are asked for", () => {
+  const planned = { device: "auto", forward: "own" } as const;
+  expect(gpuNotes(planned)).toEqual([expect.stringContaining("--set engine.device=cuda")]);
+  expect(gpuNotes(planned, 0)[0]).not.toContain("idle");
+  expect(gpuNotes(planned, 2)[0]).toContain("idle");
+  expect(gpuNotes({ ...planned, device: "cpu" })).toEqual([]);
+  expect(gpuNotes({ ...planned, forward: "llama.cpp" })[0]).toContain("--gpus 1");
+  expect(gpuNotes({ ...planned, forward: "llama.cpp" }, 1)).toEqual([]);
+});
+
 const needs = { cpus: 2, gpus: 1, memoryBytes: 3 * 2 ** 30 };
 const USAGE = expect.objectContaining({ code: "USAGE" });
 

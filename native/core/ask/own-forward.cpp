@@ -48,12 +48,10 @@ bool own_forward::make_room(int64_t cells, int, int64_t rows, bool) {
         return true;
     }
     room_ = 0;
-    for (auto * block : { &store_, &x_, &read_x_, &qkv_, &attended_, &gate_up_, &added_, &packed_, &logits_ }) {
-        *block = float_block();
-    }
     const int64_t widest = std::max({ hp.embedding, hp.feed_forward, queries() });
     const int64_t of_cell = 2 * hp.layers * keys();
-    const std::vector<std::pair<float_block *, int64_t>> wanted = {
+    std::vector<std::pair<float_block *, int64_t>> wanted = {
+        { &store_, of_cell * cells },
         { &x_, rows * hp.embedding },
         { &read_x_, rows * hp.embedding },
         { &qkv_, rows * (queries() + 2 * keys()) },
@@ -63,14 +61,17 @@ bool own_forward::make_room(int64_t cells, int, int64_t rows, bool) {
         { &packed_, rows * widest },
         { &logits_, std::min(rows, CHUNK_ROWS) * hp.vocabulary },
     };
-    uint64_t       bytes     = sizeof(float) * (uint64_t) (of_cell * cells);
+    uint64_t bytes = 0;
+    for (const auto & [block, floats] : wanted) {
+        *block = float_block();
+        bytes += sizeof(float) * (uint64_t) floats;
+    }
     const uint64_t available = free_memory_();
-    for (const auto & one : wanted) bytes += sizeof(float) * (uint64_t) one.second;
     if (bytes > available) return false;
     // Place for the next group, which may be a little longer.
     const int64_t spare = bytes + bytes / 4 <= available ? cells / 8 : 0;
+    wanted.front().second += of_cell * spare;
     try {
-        store_ = float_block(of_cell * (cells + spare));
         for (const auto & [block, floats] : wanted) *block = float_block(floats);
         parents_.assign(cells, -1);
         const int64_t tile = kernels_here().most_rows * std::max(hp.embedding, ACT_COLUMNS);

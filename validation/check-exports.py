@@ -58,6 +58,45 @@ for path in glob.glob(os.path.join(folder, "lm-eval", "*")):
 
 from inspect_ai.log import list_eval_logs, read_eval_log
 
+answers = pq.read_table(os.path.join(folder, "answers.parquet")).to_pylist()
+place = lambda row: tuple(row.get(name) for name in ["state", "task", "item", "property", "variant", "sample"])
+rows = {place(row): row for row in answers}
+
+
+def token(text, bytes_of_part):
+    return text, list(bytes.fromhex(bytes_of_part) if bytes_of_part else text.encode())
+
+
+def likely_tokens(row, at):
+    """Of the place at: its token with ln P, and the likeliest ones."""
+    each = row["alternativesEach"]
+    lists = [row[f"alternative{name}"][at * each : (at + 1) * each] for name in ["Texts", "Bytes", "Logprobs"]]
+    own = (*token(row["tokenTexts"][at], row["tokenBytes"][at]), row["logprobs"][at])
+    return own, [(*token(text, part), logprob) for text, part, logprob in zip(*lists)]
+
+
+def read(one):
+    return one.token, one.bytes, one.logprob
+
+
+def compare_logprobs(log, sample):
+    """@returns tokens that were compared"""
+    # A prediction is said once, of every sampled answer.
+    told_of = sample.epoch - 1 if log.eval.metadata["kind"] == "answers" else 0
+    about = {**log.eval.metadata, **sample.metadata, "task": log.eval.dataset.name, "sample": told_of}
+    row = rows[place({"item": sample.id, **about})]
+    content = [one for choice in sample.output.choices if choice.logprobs for one in choice.logprobs.content]
+    if row.get("tokenTexts") is None:
+        return 0
+    assert len(content) == len(row["tokenTexts"]), (log.eval.task, sample.id, len(content))
+    for at, one in enumerate(content):
+        assert (read(one), [read(other) for other in one.top_logprobs]) == likely_tokens(row, at), (log.eval.task, sample.id, at)
+    # A character that the last token leaves unfinished is U+FFFD in the text.
+    said = b"".join(bytes(one.bytes) for one in content).decode(errors="replace")
+    assert row["reasoning"] is not None or said.startswith(sample.output.completion), (log.eval.task, sample.id)
+    return len(content)
+
+
 logs = list_eval_logs(os.path.join(os.path.abspath(folder), "inspect"))
 assert len(logs) == len(glob.glob(os.path.join(folder, "inspect", "*.json"))), "inspect does not list every log"
 for info in logs:
@@ -68,5 +107,6 @@ for info in logs:
         if "accuracy" in score.metrics:
             values = [sample.scores[score.name].value == "C" for sample in log.samples if score.name in (sample.scores or {})]
             assert abs(sum(values) / len(values) - score.metrics["accuracy"].value) < 1e-12
-    print(f"inspect_ai: {log.eval.task}: {len(log.samples)} samples")
+    told = sum(compare_logprobs(log, sample) for sample in log.samples)
+    print(f"inspect_ai: {log.eval.task}: {len(log.samples)} samples, ln P of {told} tokens as in Parquet")
 print("everything was read, and agrees")

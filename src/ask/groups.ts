@@ -5,15 +5,9 @@ import type { z } from "zod";
 import { APPENDING, readJsonLines, writeError } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import type { AskCost, AskRequest, LanguageModel } from "../model/language-model.js";
-import {
-  type Answer,
-  answerSchema,
-  type ChatMessage,
-  type RecordedReply,
-  type Reply,
-  type SetAsideReason,
-} from "../tasks/answer.js";
+import { type Answer, answerSchema, type RecordedReply, type Reply, type SetAsideReason } from "../tasks/answer.js";
 import { longestOption, scoreOptions } from "./option-scores.js";
+import { plainMessages } from "./plain-question.js";
 import { type Question, type StoredTokens, toAnswer, toRequest } from "./questions.js";
 
 // The append-only file of a stage that asks: answers, or distributions of them. Work is in groups that the plan fixes; a group's lines are appended in one write
@@ -294,11 +288,6 @@ export interface QuestionKind<Asked extends Placed, Row extends Placed> {
   readonly recorded?: (question: Asked, said: RecordedReply | SetAsideReason) => Row;
   /** The same work on next to nothing, in the place of this question: an engine that crashes even so is broken. */
   readonly askPlain: (model: LanguageModel, question: Asked, hooks: AskingHooks) => Promise<unknown>;
-}
-
-/** A question that no engine should crash on: the system message that is there, and three words. */
-export function plainMessages(messages: readonly ChatMessage[]): ChatMessage[] {
-  return [...messages.filter(({ role }) => role === "system"), { role: "user", content: "Say yes." }];
 }
 
 /**

@@ -3,7 +3,8 @@
 import { z } from "zod";
 import type { LanguageModel, ScoreRequest } from "../model/language-model.js";
 import { type SetAsideReason, setAsideSchema } from "../tasks/answer.js";
-import { plainMessages, type QuestionKind } from "./groups.js";
+import type { QuestionKind } from "./groups.js";
+import { scorePlainly } from "./plain-question.js";
 
 export interface InjectedPlace {
   readonly key: string;
@@ -92,8 +93,7 @@ export const INJECTED_QUESTIONS: QuestionKind<InjectedQuestion, InjectedRow> = {
     });
   },
   setAside: ({ request: _, choices: __, ...place }, setAside) => ({ ...place, setAside }),
-  askPlain: (model, { request: { messages } }, { heard, signal }) =>
-    model.score([{ messages: plainMessages(messages), continuations: ["yes"] }], { onScored: heard, signal }),
+  askPlain: (model, { request: { messages } }, hooks) => scorePlainly(model, messages, hooks),
 };
 
 function promptLengths(model: LanguageModel, group: readonly InjectedQuestion[]): Promise<number[]> {

@@ -10,7 +10,8 @@ import { turnsAbout } from "../properties/wordings.js";
 import { type AskedForm, askedForm } from "../study/forms.js";
 import { itemsOf } from "../tasks/heuristics.js";
 import { objectLevelMessages, objectLevelPrompt, type TaskItem } from "../tasks/task.js";
-import { type AskingHooks, plainMessages, type QuestionKind } from "./groups.js";
+import type { AskingHooks, QuestionKind } from "./groups.js";
+import { scorePlainly } from "./plain-question.js";
 import { statesOf, type PlanOfStates } from "../study/states.js";
 
 /** Of the beginning of an answer: the sum over its tokens of natural logprobs, the end of the turn left out. */
@@ -231,11 +232,7 @@ export const LOGPROB_STRINGS: QuestionKind<LogprobQuestion, LogprobDifferenceRow
     ),
   ask: scoreGroup,
   setAside: ({ requests: _, asked: __, ...place }, setAside) => ({ ...place, setAside }),
-  askPlain: (model, { requests: [first] }, { heard, signal }) =>
-    model.score([{ messages: plainMessages(first?.messages ?? []), continuations: ["yes", "no"] }], {
-      onScored: heard,
-      signal,
-    }),
+  askPlain: (model, { requests: [first] }, hooks) => scorePlainly(model, first?.messages ?? [], hooks),
 };
 
 async function scoreGroup(

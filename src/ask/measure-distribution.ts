@@ -22,7 +22,8 @@ import {
   settledText,
   ValueMasses,
 } from "./expand-distribution.js";
-import { plainMessages, type QuestionKind } from "./groups.js";
+import type { QuestionKind } from "./groups.js";
+import { askPlainly, plainMessages } from "./plain-question.js";
 import { hypotheticalMessages, longestAnswer, thinkingOf } from "./questions.js";
 
 /** A line of 07-distributions.jsonl: how one state answers one question about a property at temperature 1. */
@@ -472,10 +473,9 @@ export function distributionQuestions(
       ...place,
       setAside,
     }),
-    askPlain: async (model, { messages }, { heard, signal }) => {
-      const plain = plainMessages(messages);
-      await model.ask([{ messages: plain, maxTokens: 1, temperature: 0, topTokens: 1 }], { onReply: heard, signal });
-      await model.nextTokens(plain, [[]], 1).catch((error) => {
+    askPlain: async (model, { messages }, hooks) => {
+      await askPlainly(model, messages, hooks, 1);
+      await model.nextTokens(plainMessages(messages), [[]], 1).catch((error) => {
         // Such an engine is sampled.
         if (!(error instanceof InwardError && error.code === "ENGINE_UNAVAILABLE")) throw error;
       });

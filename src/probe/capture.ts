@@ -1,6 +1,6 @@
 /** Captures states in a process of its own, a file of prompts at a time, and outlives that process's crashes. */
 
-import { plainMessages } from "../ask/groups.js";
+import { plainMessages } from "../ask/plain-question.js";
 import { InwardError } from "../errors.js";
 import type { ChatFormat } from "../model/chat/format.js";
 import type { AdapterChoice, AskRequest, ModelFacts } from "../model/language-model.js";

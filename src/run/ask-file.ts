@@ -1,9 +1,10 @@
 /** A model's answers to a file of prompts: every token with its text, its logprob and what else could have stood there. */
 
 import { z } from "zod";
-import { plainMessages, type QuestionKind } from "../ask/groups.js";
+import type { AskingHooks, QuestionKind } from "../ask/groups.js";
+import { askPlainly } from "../ask/plain-question.js";
 import { InwardError } from "../errors.js";
-import type { AskRequest } from "../model/language-model.js";
+import type { AskRequest, LanguageModel } from "../model/language-model.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import type { OwnProperties } from "../properties/own-property.js";
 import { type BehaviorProperty, type Extraction, extractionSchema } from "../properties/property.js";
@@ -227,15 +228,7 @@ function askedSamples(
   property: BehaviorProperty | undefined,
 ): QuestionKind<AskedSample, AnsweredLine> {
   const ask: QuestionKind<AskedSample, AnsweredLine>["ask"] = async (model, group, hooks) => {
-    const { heard, onAnswered, onCost, signal } = hooks;
-    const onReply = () => {
-      heard();
-      onAnswered();
-    };
-    const replies = await model.ask(
-      group.map(({ request }) => request),
-      { onReply, onCost, signal },
-    );
+    const replies = await repliesTo(model, group, hooks);
     return group.map(({ request: _, ...place }, index): AnsweredLine => {
       const reply = replies[index] as Reply;
       const { text, stop, opened, promptTokens, promptSha256 } = reply;
@@ -253,16 +246,39 @@ function askedSamples(
   };
   return {
     rowSchema: lineSchema,
+    ...REQUESTED_LINES,
     isReplies: true,
-    check: (model, group) => namingTheLine(group, (part) => model.check(part.map(({ request }) => request))),
     ask,
     setAside: ({ request: _, ...place }, setAside) => ({ ...place, setAside }),
-    askPlain: (model, { request: { messages } }, { heard, signal }) =>
-      model.ask([{ messages: plainMessages(messages), maxTokens: 1, temperature: 0, topTokens: 1 }], {
-        onReply: heard,
-        signal,
-      }),
   };
+}
+
+interface RequestedLine {
+  readonly id: string;
+  readonly request: AskRequest;
+}
+
+/** How questions are checked that are requests about lines of a file, and what is asked where one of them crashes the engine. */
+export const REQUESTED_LINES = {
+  check: (model: LanguageModel, group: readonly RequestedLine[]) =>
+    namingTheLine(group, (part) => model.check(part.map(({ request }) => request))),
+  askPlain: (model: LanguageModel, { request: { messages } }: RequestedLine, hooks: AskingHooks) =>
+    askPlainly(model, messages, hooks, 1),
+};
+
+export function repliesTo(
+  model: LanguageModel,
+  group: readonly RequestedLine[],
+  { heard, onAnswered, onCost, signal }: AskingHooks,
+): Promise<Reply[]> {
+  const onReply = () => {
+    heard();
+    onAnswered();
+  };
+  return model.ask(
+    group.map(({ request }) => request),
+    { onReply, onCost, signal },
+  );
 }
 
 /** An engine calls a question by its number in the group: who brought a file wants its id. */

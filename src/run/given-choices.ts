@@ -1,7 +1,8 @@
 /** Given answers to a prompt: the tokens that they begin with, which of them is the prompt's own, and how likely each is under what is written. */
 
 import { z } from "zod";
-import { plainMessages, type QuestionKind } from "../ask/groups.js";
+import type { QuestionKind } from "../ask/groups.js";
+import { askPlainly } from "../ask/plain-question.js";
 import { InwardError } from "../errors.js";
 import type { Tokenizer } from "../model/engines/start-engine.js";
 import type { Intervention } from "../model/interventions.js";
@@ -137,10 +138,6 @@ export function choiceQuestions(choices: readonly string[]): QuestionKind<Choice
       });
     },
     setAside: ({ messages: _, interventions: __, ...line }, setAside) => ({ ...line, setAside }),
-    askPlain: (model, { messages }, { heard, signal }) =>
-      model.ask([{ messages: plainMessages(messages), maxTokens: 1, temperature: 0, topTokens: 0 }], {
-        onReply: heard,
-        signal,
-      }),
+    askPlain: (model, { messages }, hooks) => askPlainly(model, messages, hooks),
   };
 }

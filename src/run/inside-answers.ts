@@ -1,6 +1,7 @@
 /** How the lines of 07-inside are made: taken apart from states that are there, scored, or replied, each under what is written; or why not. */
 
-import { plainMessages, type QuestionKind } from "../ask/groups.js";
+import type { QuestionKind } from "../ask/groups.js";
+import { askPlainly } from "../ask/plain-question.js";
 import { InwardError } from "../errors.js";
 import type { Intervention } from "../model/interventions.js";
 import type { AskRequest, ScoreRequest } from "../model/language-model.js";
@@ -83,11 +84,7 @@ export function insideQuestions(
       });
     },
     setAside: (question, setAside) => ({ ...placeOf(question), setAside }),
-    askPlain: (model, { work }, { heard, signal }) => {
-      const messages = isAsked(work) ? work.request.messages : [];
-      const request = { messages: plainMessages(messages), maxTokens: 1, temperature: 0, topTokens: 0 };
-      return model.ask([request], { onReply: heard, signal });
-    },
+    askPlain: (model, { work }, hooks) => askPlainly(model, isAsked(work) ? work.request.messages : [], hooks),
   };
 }
 

@@ -6,7 +6,7 @@
 
 import { resolve } from "node:path";
 import { z } from "zod";
-import { plainMessages, type QuestionKind } from "../ask/groups.js";
+import type { QuestionKind } from "../ask/groups.js";
 import { hashOf, readJsonLines } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import { readGguf } from "../gguf/read-gguf.js";
@@ -18,7 +18,7 @@ import { lengthOfVector, randomVector } from "../base/vectors.js";
 import { type PatchscopeEffect, type ScopeArm, scopeEffects, type ScopeRow } from "../probe/patchscope-effects.js";
 import { type ChatMessage, type Reply, type SetAsideReason, setAsideSchema, type StopReason } from "../tasks/answer.js";
 import { type AnswerFileOptions, type AnswersFile, writeAnswers } from "./answers-file.js";
-import { namingTheLine } from "./ask-file.js";
+import { repliesTo, REQUESTED_LINES } from "./ask-file.js";
 import { captureBeside, type StatesBySite } from "./captured-states.js";
 import { findModel, type FoundModel } from "./open-model.js";
 import type { SteerPrompt } from "./steer-prompts.js";
@@ -249,26 +249,14 @@ const lineSchema = z
 function scopeQuestions(): QuestionKind<ScopeQuestion, PatchscopeLine> {
   return {
     rowSchema: lineSchema,
-    check: (model, group) => namingTheLine(group, (part) => model.check(part.map(({ request }) => request))),
-    ask: async (model, group, { heard, onAnswered, onCost, signal }) => {
-      const onReply = () => {
-        heard();
-        onAnswered();
-      };
-      const replies = await model.ask(
-        group.map(({ request }) => request),
-        { onReply, onCost, signal },
-      );
+    ...REQUESTED_LINES,
+    ask: async (model, group, hooks) => {
+      const replies = await repliesTo(model, group, hooks);
       return group.map(({ request: _, ...place }, number): PatchscopeLine => {
         const { text, stop, tokenIds, logprobs } = replies[number] as Reply;
         return { ...place, text, stop, tokenIds, logprobs };
       });
     },
     setAside: ({ request: _, ...place }, setAside) => ({ ...place, setAside }),
-    askPlain: (model, { request: { messages } }, { heard, signal }) =>
-      model.ask([{ messages: plainMessages(messages), maxTokens: 1, temperature: 0, topTokens: 0 }], {
-        onReply: heard,
-        signal,
-      }),
   };
 }

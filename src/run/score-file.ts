@@ -1,7 +1,8 @@
 /** How likely given texts are after a prompt: exact log-probabilities, token by token, of one prompt or of a file of them. */
 
 import { z } from "zod";
-import { plainMessages, type QuestionKind } from "../ask/groups.js";
+import type { QuestionKind } from "../ask/groups.js";
+import { scorePlainly } from "../ask/plain-question.js";
 import { InwardError } from "../errors.js";
 import type { ContinuationScore, LanguageModel, ScoreRequest } from "../model/language-model.js";
 import { type ChatMessage, type SetAsideReason, setAsideSchema } from "../tasks/answer.js";
@@ -133,8 +134,7 @@ function scoredLines(settings: ScoringSettings): QuestionKind<AskedScore, Scored
       });
     },
     setAside: ({ messages: _, continuations: __, ...place }, setAside) => ({ ...place, setAside }),
-    askPlain: (model, { messages }, { heard, signal }) =>
-      model.score([{ messages: plainMessages(messages), continuations: ["yes"] }], { onScored: heard, signal }),
+    askPlain: (model, { messages }, hooks) => scorePlainly(model, messages, hooks),
   };
 }
 

@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { plainMessages, type QuestionKind } from "../ask/groups.js";
+import type { QuestionKind } from "../ask/groups.js";
 import { hashOf, readJsonLines } from "../base/files.js";
 import { lengthOfVector, randomVector } from "../base/vectors.js";
 import { InwardError } from "../errors.js";
@@ -20,7 +20,7 @@ import type { Extraction } from "../properties/property.js";
 import { extractionSchema } from "../properties/property.js";
 import { type Reply, type SetAsideReason, setAsideSchema, type StopReason } from "../tasks/answer.js";
 import { type AnswerFileOptions, type AnswersFile, writeAnswers } from "./answers-file.js";
-import { namingTheLine } from "./ask-file.js";
+import { repliesTo, REQUESTED_LINES } from "./ask-file.js";
 import { findModel, type OpenModelOptions } from "./open-model.js";
 import type { PromptLine } from "./prompt-lines.js";
 
@@ -327,17 +327,10 @@ function steeredQuestions(
 ): QuestionKind<SteeredQuestion, SteeredLine> {
   return {
     rowSchema: lineSchema,
-    check: (model, group) => namingTheLine(group, (part) => model.check(part.map(({ request }) => request))),
-    ask: async (model, group, { heard, onAnswered, onCost, signal }) => {
-      const onReply = () => {
-        heard();
-        onAnswered();
-      };
-      const replies = await model.ask(
-        group.map(({ request }) => request),
-        { onReply, onCost, signal },
-      );
-      const scores = choices ? await scored(model, group, choices, { heard, signal }) : undefined;
+    ...REQUESTED_LINES,
+    ask: async (model, group, hooks) => {
+      const replies = await repliesTo(model, group, hooks);
+      const scores = choices ? await scored(model, group, choices, hooks) : undefined;
       return group.map(({ request: _, prompt, ...place }, at): SteeredLine => {
         const reply = replies[at] as Reply;
         const { text, stop, tokenIds, logprobs, promptTokens, promptSha256 } = reply;
@@ -357,11 +350,6 @@ function steeredQuestions(
       });
     },
     setAside: ({ request: _, prompt: __, ...place }, setAside) => ({ ...place, setAside }),
-    askPlain: (model, { request: { messages } }, { heard, signal }) =>
-      model.ask([{ messages: plainMessages(messages), maxTokens: 1, temperature: 0, topTokens: 0 }], {
-        onReply: heard,
-        signal,
-      }),
   };
 }
 

@@ -1,9 +1,12 @@
 /** A study that looks inside finds what was planted where it was planted, and nothing where nothing is. */
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
+import { prepareUnits } from "../../src/cluster/launch-workers.js";
+import { mergeUnits } from "../../src/cluster/merge.js";
+import { UnitSession } from "../../src/cluster/run-unit.js";
 import { exportRun } from "../../src/exchange/export-run.js";
 import { type PlantedModel, writePlantedModel, writePlantedStudy } from "../../src/probe/planted-model.js";
 import { MECHANISMS } from "../../src/probe/planted-weights.js";
@@ -11,7 +14,7 @@ import type { LensQuestion, LensResults } from "../../src/probe/lens-results.js"
 import type { ProbedQuestion, ProbeResults } from "../../src/probe/probe-results.js";
 import { readSafetensors } from "../../src/finetune/adapter/safetensors.js";
 import { dryRun } from "../../src/run/dry-run.js";
-import { runStudy, score } from "../../src/run/run-study.js";
+import { planStudy, runStudy, score } from "../../src/run/run-study.js";
 import { inward } from "../helpers/command-line.js";
 import { jacobianFile, type Saved, torchFile } from "../helpers/made-torch-file.js";
 import { expectCellsOfReference, expectCellsOfSpans, SINGLE, tokenLinesOf } from "../helpers/lens-cells.js";
@@ -89,7 +92,7 @@ beforeAll(async () => {
   for (const mechanism of ["A", "B"] as const) {
     await writePlantedStudy(join(folder, mechanism), { mechanism, items: 8 });
     const keys = parse(readFileSync(studyOf(mechanism), "utf8"));
-    const probe = { ...KEYS.probe, randomWeights: mechanism === "A" };
+    const probe = { ...KEYS.probe, ...(mechanism === "A" ? {} : { randomWeights: false, wholePrompts: 1 }) };
     writeFileSync(studyOf(mechanism), stringify({ ...keys, ...KEYS, probe }));
     await runStudy(studyOf(mechanism), { out: runOf(mechanism) });
   }
@@ -362,6 +365,27 @@ describe("prompts that are read at every token", () => {
     );
     expect(missing).toEqual([["turned-back-j", "residual_before.0", "the lens has no map for the embedding"]]);
     expect(existsSync(join(runOf("others"), "07-lens-states"))).toBe(false);
+  });
+
+  test("in a unit: the bytes of one process, and no states that stay", async () => {
+    const [whole, copy] = [runOf("B"), join(folder, "in-a-unit")];
+    cpSync(whole, copy, { recursive: true });
+    const made = ["07-lens.jsonl", "07-lens-tokens.jsonl"];
+    for (const name of made) rmSync(join(copy, name));
+    const stages = JSON.parse(readFileSync(join(copy, "stages.json"), "utf8"));
+    for (const name of ["lens", "lensTokens"]) delete stages[name];
+    writeFileSync(join(copy, "stages.json"), JSON.stringify(stages));
+    const { units } = await prepareUnits(await planStudy(studyOf("B"), { out: copy }));
+    const unit = units.find(({ id }) => id.startsWith("07-lens/"));
+    const session = await UnitSession.of(copy);
+    expect(await session.do(unit?.id ?? "")).toBe("done");
+    await session.close();
+    const files = readdirSync(join(copy, "units"), { recursive: true }).map(String);
+    expect(files.filter((name) => name.includes("lens-states"))).toEqual([]);
+    expect(files.filter((name) => made.some((one) => name.endsWith(one)))).toHaveLength(2);
+    expect((await mergeUnits(copy)).finished).toBe(true);
+    for (const name of made) expect(readFileSync(join(copy, name)).equals(readFileSync(join(whole, name)))).toBe(true);
+    expect(tokenLinesOf(copy).filter(({ what }) => what === "cells").length).toBeGreaterThan(0);
   });
 });
 

@@ -8,7 +8,6 @@ import { lengthOfVector, randomVector } from "../base/vectors.js";
 import { InwardError } from "../errors.js";
 import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from "../finetune/adapter/safetensors.js";
 import { readGguf } from "../gguf/read-gguf.js";
-import { openTokenizer } from "../model/engines/start-engine.js";
 import type { Intervention } from "../model/interventions.js";
 import { parseSites, type Site, siteName, siteNumbers, stateShapeOf } from "../model/sites.js";
 import { tokensByName } from "../probe/chosen-turns.js";
@@ -35,7 +34,7 @@ import {
 } from "./injection-prompts.js";
 import { turns } from "./open-model.js";
 import { engineOf, type StageContext, type StageWork } from "./open-models.js";
-import { chatOf } from "./planned-chats.js";
+import { chatOf, withTokenizer } from "./planned-chats.js";
 import { modelToCapture } from "./probe-states-stage.js";
 import { readLines } from "./records.js";
 import {
@@ -111,13 +110,10 @@ async function requireInjectable(context: StageContext, state: string): Promise<
     throw new InwardError("STUDY_INVALID", `injection asks in a chat, and ${model} is asked in plain text.`);
   }
   await givenDirections(context, model, await sitesIn(plan.injection as PlannedInjection, modelPath(model)));
-  const tokenizer = await openTokenizer(modelPath(model), chat);
-  try {
-    const prompts = await injectionPrompts(plan.injection as PlannedInjection, tokenizer);
-    for (const { tokens } of prompts.values()) tokens("all");
-  } finally {
-    await tokenizer.dispose();
-  }
+  const prompts = await withTokenizer(plan, state, modelPath(model), (tokenizer) =>
+    injectionPrompts(plan.injection as PlannedInjection, tokenizer),
+  );
+  for (const { tokens } of prompts.values()) tokens("all");
 }
 
 /** Directions of files, by concept and site; undefined where templates give them. */
@@ -262,17 +258,14 @@ async function vectorPrompts(
       ),
     })),
   );
-  const tokenizer = await openTokenizer(path, chatOf(plan, statesOf(plan).of(state).model));
-  try {
-    const located = await tokenizer.locate(asked.map(({ messages }) => messages));
-    return asked.map(({ id, messages }, at) => {
-      const one = located[at] as (typeof located)[number];
-      const tokens = tokensByName(vectorSpan, one, messages, { which: `The prompt of ${id}` }) as readonly number[];
-      return { prompt: { id, messages, tokens }, length: one.tokenIds.length };
-    });
-  } finally {
-    await tokenizer.dispose();
-  }
+  const located = await withTokenizer(plan, state, path, (tokenizer) =>
+    tokenizer.locate(asked.map(({ messages }) => messages)),
+  );
+  return asked.map(({ id, messages }, at) => {
+    const one = located[at] as (typeof located)[number];
+    const tokens = tokensByName(vectorSpan, one, messages, { which: `The prompt of ${id}` }) as readonly number[];
+    return { prompt: { id, messages, tokens }, length: one.tokenIds.length };
+  });
 }
 
 interface StateVectors {
@@ -327,8 +320,7 @@ async function askInjections(context: StageContext, work: StageWork): Promise<vo
     const path = modelPath(model);
     const { sites, shape } = await sitesIn(injection, path);
     const vectors = await readVectors(run, state, sites, (site) => siteNumbers(site, shape, 1));
-    const tokenizer = await openTokenizer(path, chatOf(plan, model));
-    const prompts = await injectionPrompts(injection, tokenizer).finally(() => tokenizer.dispose());
+    const prompts = await withTokenizer(plan, state, path, (tokenizer) => injectionPrompts(injection, tokenizer));
     groups.push(...injectionGroups(injection, { state, sites, vectors, prompts, most: plan.engine.groupQuestions }));
   }
   await askStage(context, work, "injections", INJECTED_QUESTIONS, groups, ({ questions, wallSeconds }) => {
@@ -422,8 +414,9 @@ export async function estimateInjections(
     }
     const { sites } = await sitesIn(injection as PlannedInjection, path);
     const vectors = await vectorPrompts(injection as PlannedInjection, path, plan, state);
-    const tokenizer = await openTokenizer(path, chatOf(plan, model));
-    const prompts = await injectionPrompts(injection as PlannedInjection, tokenizer).finally(() => tokenizer.dispose());
+    const prompts = await withTokenizer(plan, state, path, (tokenizer) =>
+      injectionPrompts(injection as PlannedInjection, tokenizer),
+    );
     const captured = vectors.reduce((sum, { length }) => sum + length, 0);
     all.push({
       ok: true,

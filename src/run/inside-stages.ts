@@ -17,7 +17,7 @@ import { type InsideAsked, insideQuestions } from "./inside-answers.js";
 import { insidePrompts, type InsideSites, planInside, readInsideStrings } from "./inside-questions.js";
 import { headLayers } from "./knock-out-heads.js";
 import { engineOf, type StageContext, type StageWork } from "./open-models.js";
-import { withTokenizer } from "./patch-states.js";
+import { withTokenizer } from "./planned-chats.js";
 import { pairsOfSites } from "./patchscope.js";
 import { requireAskedPrompts } from "./probe-labels.js";
 import { locatePrompts } from "./probe-prompts.js";

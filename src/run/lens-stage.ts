@@ -44,7 +44,7 @@ import {
   TokenLines,
   type TokensPlace,
 } from "./lens-tokens.js";
-import { chatOf } from "./planned-chats.js";
+import { chatOf, withTokenizer } from "./planned-chats.js";
 import { requireAskedPrompts, StringLabels } from "./probe-labels.js";
 import { probedStates, wholePrompts } from "./probe-prompts.js";
 import { type CapturedPrompt, CapturedStates } from "./probe-states.js";
@@ -467,19 +467,14 @@ async function targetsOf(
     }),
   ]);
   const texts = [...new Set(valued.flatMap(({ values }) => values.flatMap(waysToWrite)))];
-  const tokenizer = await openTokenizer(path, chatOf(plan, statesOf(plan).of(state).model));
-  try {
-    const found = await tokenizer.plainIds(texts);
-    const ids = new Map(texts.map((text, at) => [text, found[at] ?? []]));
-    return new Map(
-      valued.map(({ group, values }) => {
-        const forms = values.toSorted().map((value) => [value, waysToWrite(value).map((way) => ids.get(way) ?? [])]);
-        return [group, lensTargets(Object.fromEntries(forms))] as const;
-      }),
-    );
-  } finally {
-    await tokenizer.dispose();
-  }
+  const found = await withTokenizer(plan, state, path, (tokenizer) => tokenizer.plainIds(texts));
+  const ids = new Map(texts.map((text, at) => [text, found[at] ?? []]));
+  return new Map(
+    valued.map(({ group, values }) => {
+      const forms = values.toSorted().map((value) => [value, waysToWrite(value).map((way) => ids.get(way) ?? [])]);
+      return [group, lensTargets(Object.fromEntries(forms))] as const;
+    }),
+  );
 }
 
 /** As an answer may begin with it: in three cases, with a blank before it and without. */

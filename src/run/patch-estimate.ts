@@ -3,7 +3,8 @@
 import { siteName } from "../model/sites.js";
 import { patchedStates } from "../study/patched-states.js";
 import type { Plan, PlannedPatching } from "../study/plan.js";
-import { locatePatched, patchedSites, withTokenizer } from "./patch-states.js";
+import { locatePatched, patchedSites } from "./patch-states.js";
+import { withTokenizer } from "./planned-chats.js";
 
 /** What stages 07 come to, by state that is patched. */
 export interface PatchedEstimate {

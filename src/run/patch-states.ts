@@ -3,7 +3,7 @@
 import { dirname } from "node:path";
 import { InwardError } from "../errors.js";
 import { readGguf } from "../gguf/read-gguf.js";
-import { openTokenizer, type Tokenizer } from "../model/engines/start-engine.js";
+import type { Tokenizer } from "../model/engines/start-engine.js";
 import { parseSites, type Site, siteName, siteNumbers, type StateShape, stateShapeOf } from "../model/sites.js";
 import { markHypothetical, markObjectLevel } from "../probe/spans.js";
 import type { Capture } from "../probe/states-shard.js";
@@ -13,7 +13,7 @@ import { donorStates, type PatchedAbout, patchedAbout } from "../study/patched-s
 import type { Plan, PlannedPatching, PlannedTask } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import type { StageContext, StageWork } from "./open-models.js";
-import { chatOf } from "./planned-chats.js";
+import { withTokenizer } from "./planned-chats.js";
 import { locatePrompts, type LocatedStatesPrompt, probedVariant, type PromptToLocate } from "./probe-prompts.js";
 import { captureIntoRun, modelToCapture, statesJobOf } from "./probe-states-stage.js";
 
@@ -138,21 +138,6 @@ export function locatePatched(
       ? objectLevelPrompts(plan, state, patching, [...new Set(patching.spans.map(donorSpan))])
       : hypotheticalPrompts(plan, state, patchedAbout(plan), patching, patching.spans);
   return locatePrompts(prompts, tokenizer, "last");
-}
-
-/** @param path of the state's model */
-export async function withTokenizer<Result>(
-  plan: Plan,
-  state: string,
-  path: string,
-  work: (tokenizer: Tokenizer) => Promise<Result>,
-): Promise<Result> {
-  const tokenizer = await openTokenizer(path, chatOf(plan, statesOf(plan).of(state).model));
-  try {
-    return await work(tokenizer);
-  } finally {
-    await tokenizer.dispose();
-  }
 }
 
 export async function captureDonors(context: StageContext, { stage }: StageWork, state: string): Promise<void> {

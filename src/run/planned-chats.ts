@@ -15,6 +15,7 @@ import { inspectGguf } from "../gguf/inspect-gguf.js";
 import { type ChatFormat, formatOf, withSystem } from "../model/chat/format.js";
 import { renderChat, type TemplateTokens } from "../model/chat/render.js";
 import { type ChatFile, type ChatWish, formatFor, settleChat, type SettledChat } from "../model/chat/settled-chat.js";
+import { openTokenizer, type Tokenizer } from "../model/engines/start-engine.js";
 import { askedForm } from "../study/forms.js";
 import type { ModelFile, Plan, PlannedChat } from "../study/plan.js";
 import { OMIT_SYSTEM } from "../study/schema.js";
@@ -128,6 +129,21 @@ export function chatOf({ chats }: Pick<Plan, "chats">, model: string): ChatForma
   if (chat === undefined) return undefined;
   const { kind, template, system, variables, thinking } = chat;
   return { kind, template, system, variables, ...(thinking === undefined ? {} : { thinking }) };
+}
+
+/** @param path of the state's model @param work with its tokenizer, which is gone after that @throws MODEL_*, ENGINE_CRASHED */
+export async function withTokenizer<Result>(
+  plan: Plan,
+  state: string,
+  path: string,
+  work: (tokenizer: Tokenizer) => Promise<Result>,
+): Promise<Result> {
+  const tokenizer = await openTokenizer(path, chatOf(plan, statesOf(plan).of(state).model));
+  try {
+    return await work(tokenizer);
+  } finally {
+    await tokenizer.dispose();
+  }
 }
 
 // Every shape that the questions of a plan have, tried on the template before anything is asked: what it leaves out, changes or refuses

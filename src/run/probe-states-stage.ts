@@ -9,7 +9,6 @@ import { type ErrorCode, InwardError } from "../errors.js";
 import { ownForwardFault } from "../gguf/own-forward.js";
 import { randomWeightBytes, writeRandomWeights } from "../gguf/random-weights.js";
 import { readGguf } from "../gguf/read-gguf.js";
-import { openTokenizer } from "../model/engines/start-engine.js";
 import { sha256OfFile } from "../model/model-file.js";
 import { parseSites, type Site, siteName, stateShapeOf } from "../model/sites.js";
 import type { Capture } from "../probe/states-shard.js";
@@ -17,7 +16,7 @@ import type { ModelFile, Plan, PlannedProbe } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import { whatIsAsked, type ModelToAsk } from "./answers-file.js";
 import { engineOf, type StageContext, type StageWork } from "./open-models.js";
-import { chatOf } from "./planned-chats.js";
+import { chatOf, withTokenizer } from "./planned-chats.js";
 import {
   locatePrompts,
   type LocatedStatesPrompt,
@@ -268,13 +267,11 @@ export async function statesOfStudy({ plan, models }: PlannedStudy, state?: stri
   };
 }
 
-async function locatedPrompts(plan: Plan, state: string, path: string): Promise<LocatedStatesPrompt[]> {
-  const tokenizer = await openTokenizer(path, chatOf(plan, statesOf(plan).of(state).model));
-  try {
-    return await locatePrompts(promptsToLocate(plan, state), tokenizer, (plan.probe as PlannedProbe).tokens);
-  } finally {
-    await tokenizer.dispose();
-  }
+function locatedPrompts(plan: Plan, state: string, path: string): Promise<LocatedStatesPrompt[]> {
+  const { tokens } = plan.probe as PlannedProbe;
+  return withTokenizer(plan, state, path, (tokenizer) =>
+    locatePrompts(promptsToLocate(plan, state), tokenizer, tokens),
+  );
 }
 
 /**

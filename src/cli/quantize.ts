@@ -85,7 +85,7 @@ function summaryOf({ results }: FinishedQuantize): string {
       nats(text),
       nats(answers),
       flips.ok && flips.value.behaviors.ok ? `${(100 * flips.value.behaviors.value).toFixed(1)} %` : "–",
-      speed.ok ? speed.value.writing.median.toFixed(1) : "–",
+      speed.ok && "median" in speed.value.writing ? speed.value.writing.median.toFixed(1) : "–",
     ];
   });
   const head = ["file", "size", "bits a weight", "KL text, nats", "KL answers, nats", "flipped", "written tokens/s"];

@@ -20,7 +20,8 @@ export interface SpeedRound extends SpeedSample {
 export interface SpeedScores {
   readonly rounds: number;
   readonly reading: Spread;
-  readonly writing: Spread;
+  /** `missing`: why there is no rate. */
+  readonly writing: Spread | { readonly missing: string };
   readonly peakBytes: number;
 }
 
@@ -123,9 +124,17 @@ export function scoreSpeed(all: readonly SpeedRound[], variant: string, by?: Spe
   return {
     rounds: own.length,
     reading: spreadOf(own.map(({ promptTokens, readSeconds }) => promptTokens / readSeconds)),
-    writing: spreadOf(own.map(({ generatedTokens, generatingSeconds }) => generatedTokens / generatingSeconds)),
+    writing: writingOf(own),
     peakBytes: own.reduce((most, { peakBytes }) => Math.max(most, peakBytes), 0),
   };
+}
+
+/** A model may end every answer at once, as planted ones do. */
+function writingOf(rounds: readonly SpeedRound[]): SpeedScores["writing"] {
+  const none = rounds.filter(({ generatedTokens }) => generatedTokens === 0).length;
+  if (none > 0)
+    return { missing: `in ${none} of ${rounds.length} rounds it ended each answer before a token was written` };
+  return spreadOf(rounds.map(({ generatedTokens, generatingSeconds }) => generatedTokens / generatingSeconds));
 }
 
 function spreadOf(rates: readonly number[]): Spread {

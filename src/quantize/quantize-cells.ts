@@ -5,6 +5,7 @@ import { formatCount, formatMissing, formatNats, type TableCell } from "../repor
 import type { TailBounds } from "../score/calibration/score-calibration.js";
 import type { Estimate } from "../score/interval.js";
 import type { FileFloor } from "./divergence-scores.js";
+import type { SpeedScores } from "./measure-speed.js";
 import type { MeasuredFigure } from "./quantize-results.js";
 
 export const ok = (text: string, small?: string): TableCell => (small === undefined ? { text } : { text, small });
@@ -24,8 +25,11 @@ export function natsCell(estimate: Estimate): TableCell {
   return ok(formatNats(estimate.value), `[${formatNats(estimate.low)},\u00a0${formatNats(estimate.high)}]`);
 }
 
-export function spreadCell({ median, least, most }: { median: number; least: number; most: number }): TableCell {
-  return ok(median.toPrecision(3), `${least.toPrecision(3)} to ${most.toPrecision(3)}`);
+/** Tokens a second, to three digits. */
+export function spreadCell(rate: SpeedScores["writing"]): TableCell {
+  if ("missing" in rate) return none(rate.missing);
+  const digits = (value: number) => String(Number(value.toPrecision(3)));
+  return ok(digits(rate.median), `${digits(rate.least)} to ${digits(rate.most)}`);
 }
 
 export function floorCell({ klMean, klMost }: FileFloor): TableCell {

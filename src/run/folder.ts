@@ -8,6 +8,7 @@ import { z } from "zod";
 import { APPENDING, hashOf, makeFolder, readJson, removePartials, writeError, writeJson } from "../base/files.js";
 import { runLockHolder, takeRunLock } from "../base/lock.js";
 import { shown } from "../base/untrusted.js";
+import { isRecord } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { type Plan, readPlan } from "../study/plan.js";
 
@@ -290,7 +291,14 @@ async function readFolder(path: string): Promise<{ readonly folder: string; read
   const planPath = join(folder, RUN_FILES.plan);
   if (!(await exists(planPath))) throw new InwardError("STORE_NOT_A_RUN", `${folder} is not a run folder.`);
   await requireOwnFiles(folder);
-  return { folder, plan: readPlan(await readJson(planPath), planPath) };
+  const plan = await readJson(planPath);
+  if (isRecord(plan) && plan.quantizeVersion !== undefined) {
+    throw new InwardError(
+      "STORE_NOT_A_RUN",
+      `${folder} is a benchmark of quantized files, which npx inward view shows; where it asked questions, the run of its answers is ${join(folder, "02-answers")}.`,
+    );
+  }
+  return { folder, plan: readPlan(plan, planPath) };
 }
 
 /** Hashes each file once, as long as it stays the same to the file system. */

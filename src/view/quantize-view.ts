@@ -4,7 +4,7 @@ import { readJson } from "../base/files.js";
 import { isRecord } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import type { MeasuredFigure, QuantizeResults, QuantizeRow } from "../quantize/quantize-results.js";
-import type { Spread } from "../quantize/measure-speed.js";
+import type { SpeedScores } from "../quantize/measure-speed.js";
 import type { Estimate } from "../score/interval.js";
 import { orReason, planIn, listedRun } from "./run-view.js";
 import { plainPath, statRunFile } from "../run/trials/plain-files.js";
@@ -112,6 +112,8 @@ function within<Value>(figure: MeasuredFigure<Value>, of: (value: Value) => Esti
 /** Least and most of the rounds, which are no interval. */
 function speedOf({ speed }: QuantizeRow, what: "reading" | "writing"): QuantizeMeasure["estimate"] {
   if (!speed.ok) return { ok: false, reason: speed.reason };
-  const { median, least, most }: Spread = speed.value[what];
+  const rate: SpeedScores["writing"] = speed.value[what];
+  if ("missing" in rate) return { ok: false, reason: rate.missing };
+  const { median, least, most } = rate;
   return { ok: true, value: median, low: least, high: most };
 }

@@ -77,7 +77,10 @@ export const ERRORS = {
     hint: "Run: npx inward models list, or give the path of a GGUF file; in a study it starts at the current folder, in a benchmark at the benchmark's.",
   },
   MODEL_UNREACHABLE: { exit: 3, hint: "Download the file elsewhere and give its path instead." },
-  MODEL_CHECKSUM: { exit: 3, hint: "The bad file was set aside. Pull it again: npx inward models pull <name>" },
+  MODEL_CHECKSUM: {
+    exit: 3,
+    hint: "Bring back the file that was meant, or pull it again: npx inward models pull <name>. A run takes no other file than its plan's.",
+  },
   MODEL_TRUNCATED: {
     exit: 3,
     hint: "The file is shorter than its own header says. Pull it again: npx inward models pull <name>",
@@ -212,6 +215,10 @@ export const ERRORS = {
     hint: "Wait for that process, or end it (kill <its number>, on its machine); or give this run another folder with --out.",
   },
   STORE_UNWRITABLE: { exit: 1, hint: "Give a folder you may write to with --out." },
+  STORE_UNREADABLE: {
+    exit: 1,
+    hint: "Whoever owns it gives you the right to read it (chmod a+r), or the disk is to be looked at; nothing was changed. Then the same command again.",
+  },
   STORE_DISK_FULL: { exit: 1, hint: "Free some space and run the same command again: finished groups are kept." },
   STORE_CORRUPT: {
     exit: 1,

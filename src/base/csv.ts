@@ -64,6 +64,12 @@ export function csvTable(
 function headerOf(cells: readonly string[], mark: string, at: TablePlace): string[] {
   // The column of row numbers that pandas writes has no name.
   const columns = cells.map((cell, place) => cell.trim() || `column ${place + 1}`);
+  if (cells.some((cell) => cell.includes("\r"))) {
+    throw new InwardError(
+      at.code,
+      `${at.path}, line 1: lines end with CR alone. Save it as CSV whose lines end with LF or CRLF.`,
+    );
+  }
   requireColumns(columns, at);
   const other = [";", "\t", ",", "|"].find((one) => one !== mark && cells.length === 1 && cells[0]?.includes(one));
   if (other !== undefined) {

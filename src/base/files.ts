@@ -33,7 +33,25 @@ export function writeError(error: unknown, path: string): unknown {
   ) {
     return new InwardError("STORE_UNWRITABLE", `${path} cannot be written (${code}).`, { cause: error });
   }
+  // Moved, or removed, while somebody works in it.
+  if (code === "ENOENT") {
+    return new InwardError("STORE_UNWRITABLE", `${path} cannot be written: its folder is not there (ENOENT).`, {
+      cause: error,
+    });
+  }
   return machineLimit(error) ?? error;
+}
+
+/** That a file of a run is no plain file is its fault. Rights, a failing disk and the limits of a process say nothing of what it holds. */
+const FAULT_OF_FILE = /^(E(ISDIR|NOTDIR|LOOP|NAMETOOLONG)$|[^E])/;
+
+/** @param why a code of the file system, or why it is no plain file @returns the coded error for a file of a run that cannot be read */
+export function readError(why: string, path: string): InwardError {
+  const what = `${path} cannot be read (${why}).`;
+  if (FAULT_OF_FILE.test(why)) return new InwardError("STORE_CORRUPT", what);
+  return LIMITS[why]
+    ? new InwardError("MACHINE_LIMIT", `${what} ${LIMITS[why]}.`)
+    : new InwardError("STORE_UNREADABLE", what);
 }
 
 const LIMITS: Readonly<Record<string, string>> = {
@@ -192,7 +210,7 @@ function readRunFile(path: string): Buffer | undefined {
   let absent = false;
   const refuse = (why: string) => {
     absent = why === "ENOENT";
-    return new InwardError("STORE_CORRUPT", `${path} cannot be read (${why}).`);
+    return readError(why, path);
   };
   try {
     return readPlainFile(path, Number.POSITIVE_INFINITY, refuse, "refused");

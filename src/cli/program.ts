@@ -2,7 +2,7 @@
 
 import { Command, CommanderError } from "commander";
 import { INWARD_VERSION } from "../base/version.js";
-import { ERRORS } from "../errors.js";
+import { ERRORS, InwardError } from "../errors.js";
 import { forTerminal, notice, print, reportError } from "./output.js";
 
 const HELP_WIDTH = 130;
@@ -62,6 +62,7 @@ export async function inwardProgram(args: readonly string[] = []): Promise<Comma
         "Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 model or device unavailable, 4 verification mismatch, 75 (npx inward unit) to be begun again, 130 interrupted.",
     );
   for (const command of commands) program.addCommand(command);
+  program.hook("preAction", (_, command) => requirePaths(command));
   for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])]) {
     // Lines of the sources are not those of a terminal.
     command.description(command.description().replaceAll("\n", " "));
@@ -71,6 +72,18 @@ export async function inwardProgram(args: readonly string[] = []): Promise<Comma
     command.configureOutput({ writeErr: (text) => process.stderr.write(forTerminal(text, process.stderr)) });
   }
   return program;
+}
+
+/** What stands for a path in an option's flags. */
+const PATH = /[<[](?:path|folder|file|out|adapter\.gguf|file\.json|chat\.jsonl)[>\]]/;
+
+/** An empty path is a variable of a shell that is not set, and would be the folder that one stands in. @throws USAGE */
+function requirePaths(command: Command): void {
+  for (const option of command.options) {
+    const value: unknown = command.getOptionValue(option.attributeName());
+    const isEmpty = value === "" || (Array.isArray(value) && value.includes(""));
+    if (isEmpty && PATH.test(option.flags)) throw new InwardError("USAGE", `${option.long} is empty; it wants a path.`);
+  }
 }
 
 /**

@@ -39,6 +39,8 @@ async function doUnits(run: string, ids: readonly string[], { json }: JsonOption
   const progress = showProgress();
   const session = await UnitSession.of(run);
   try {
+    // Before hours of work, and not behind them.
+    for (const id of ids) session.requireUnit(id);
     for (const id of ids) {
       const begun = performance.now();
       const options = { signal: now.signal, soon: soon.signal, onProgress: progress.update };

@@ -60,6 +60,17 @@ async function prepareIn(run: RunFolder, planned: PlannedStudy, wanted?: UnitCut
   return { folder: run.path, plan: run.plan, units: unitsOfPlan(run.plan, cut), cut };
 }
 
+/** @param wanted questions of a unit @returns what to say where units were cut otherwise before, and stay so */
+export function otherCut(cut: UnitCut, wanted: number | undefined): string[] {
+  if (wanted === undefined || wanted === cut.questions) return [];
+  return [
+    `Units of this run were cut at about ${cut.questions} questions before, and stay so; ${wanted} would want a new folder (--out).`,
+  ];
+}
+
+/** Most workers of one machine: each is a process, with a model of its own. */
+const MOST_WORKERS = 1024;
+
 export interface WorkersOptions extends StudyOptions {
   readonly workers: number;
   /** A device of each worker, in turn: `cuda:0`, `vulkan:1`, `metal`, `cpu`. It sees no other. */
@@ -87,14 +98,20 @@ const ATTEMPTS = 3;
 
 /**
  * The same run as `runPlanned`, by several processes. The same call goes on where one was stopped.
- * @throws as runPlanned · UNIT_FAILED a unit's process died each time
+ * @throws as runPlanned · USAGE devices of another kind, more workers than a machine has · UNIT_FAILED a unit's process died each time
  */
 export async function runWithWorkers(planned: PlannedStudy, options: WorkersOptions): Promise<FinishedRun> {
+  if (options.workers > MOST_WORKERS) {
+    throw new InwardError("USAGE", `${options.workers} workers are wanted; one machine has at most ${MOST_WORKERS}.`);
+  }
+  // Before anything is written.
+  await mostAtOnce(planned.plan.engine, options);
   const run = await RunFolder.create(planned.folder, planned.plan);
   const events = new EventLog(run.file("events"));
   try {
     options.onPlanned?.(planned);
     const prepared = await prepareIn(run, planned, options.cut);
+    for (const said of otherCut(prepared.cut, options.cut?.questions)) options.onWorkers?.(said);
     events.add("run_begun", { pid: process.pid, workers: options.workers, devices: options.devices });
     const launcher = await Launcher.of(run, prepared, options, events);
     await launcher.work();
@@ -268,31 +285,38 @@ class Launcher {
   private async worker(number: number): Promise<void> {
     let process: WorkerOfUnits | undefined;
     let model: string | undefined;
-    while (!this.isOver) {
-      const unit = this.take(model);
-      if (unit === undefined) {
-        await new Promise<void>((resolve) => this.waking.push(resolve));
-        continue;
+    try {
+      while (!this.isOver) {
+        const unit = this.take(model);
+        if (unit === undefined) {
+          await new Promise<void>((resolve) => this.waking.push(resolve));
+          continue;
+        }
+        this.under.set(number, unit);
+        try {
+          process ??= await this.start(number);
+          await this.doUnit(process, unit);
+          model = unit.model;
+          this.under.delete(number);
+          await this.advance().catch((error) => this.fail(error));
+        } catch (error) {
+          this.under.delete(number);
+          const died = process;
+          process = undefined;
+          model = undefined;
+          await died?.end();
+          this.onFailure(unit, number, error);
+          this.wakeAll();
+        }
       }
-      this.under.set(number, unit);
-      try {
-        process ??= await this.start(number);
-        await this.doUnit(process, unit);
-        model = unit.model;
-        this.under.delete(number);
-        await this.advance().catch((error) => this.fail(error));
-      } catch (error) {
-        this.under.delete(number);
-        const died = process;
-        process = undefined;
-        model = undefined;
-        await died?.end();
-        this.onFailure(unit, number, error);
-        this.wakeAll();
-      }
+    } catch (error) {
+      // Such as a run folder that is gone: others are not left waiting, nor their processes alive.
+      this.fail(error);
+    } finally {
+      this.under.delete(number);
+      this.wakeAll();
+      await process?.end();
     }
-    this.wakeAll();
-    await process?.end();
   }
 
   private async start(number: number): Promise<WorkerOfUnits> {
@@ -307,8 +331,13 @@ class Launcher {
       env: environmentOf(devices?.[number % devices.length]),
       onLog: (text) => keep(log, text),
     });
-    await started.remote.open(this.run.path);
-    return started;
+    try {
+      await started.remote.open(this.run.path);
+      return started;
+    } catch (error) {
+      await started.end();
+      throw error;
+    }
   }
 
   private logOf(number: number): string {

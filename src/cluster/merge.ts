@@ -8,7 +8,16 @@ import { createReadStream, existsSync } from "node:fs";
 import { lstat, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
-import { hashOf, makeFolder, readJson, readJsonLines, writeError, writeJson, writeWhole } from "../base/files.js";
+import {
+  hashOf,
+  makeFolder,
+  readError,
+  readJson,
+  readJsonLines,
+  writeError,
+  writeJson,
+  writeWhole,
+} from "../base/files.js";
 import { InwardError } from "../errors.js";
 import { EventLog, type RunFile, RunFolder, UNITS_FOLDER } from "../run/folder.js";
 import { recordParts, type StageContext } from "../run/open-models.js";
@@ -310,7 +319,10 @@ async function* checkedPieces(path: string, shard: ShardRecord, name: string): A
       yield piece as Buffer;
     }
   } catch (error) {
-    throw new TornShard(shard.unit, `${name} cannot be read (${(error as NodeJS.ErrnoException).code})`);
+    // Only what it holds is its fault: what this process may not read, another may, and hours of work are not thrown away for that.
+    const coded = readError((error as NodeJS.ErrnoException).code ?? String(error), path);
+    if (coded.code !== "STORE_CORRUPT") throw coded;
+    throw new TornShard(shard.unit, coded.message);
   }
   if (hash.digest("hex") !== shard.files[name]?.sha256) {
     throw new TornShard(shard.unit, `${name} has another sha256 than when it was written`);

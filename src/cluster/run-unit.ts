@@ -8,8 +8,7 @@ import type { Placed } from "../ask/groups.js";
 import { APPENDING, hashOf, makeFolder, readJson, readJsonLines, writeError } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import { adapterFiles } from "../finetune/adapter/adapter.js";
-import { inspectGguf } from "../gguf/inspect-gguf.js";
-import { makeModelFolder, modelFolder, rememberedSha256 } from "../model/model-file.js";
+import { requirePlannedFile } from "../model/model-file.js";
 import { EventLog, type RunFile, RunFolder } from "../run/folder.js";
 import type { OnWorkProgress } from "../run/open-model.js";
 import { type OneModel, readManifest, type StageContext } from "../run/open-models.js";
@@ -54,7 +53,6 @@ interface KnownUnit {
 /** A run whose units this process does. */
 export class UnitSession {
   private open: ReturnType<OneModel["take"]>;
-  private readonly checked = new Set<string>();
   private readonly answers: AnswerCache | undefined;
 
   private constructor(
@@ -81,19 +79,18 @@ export class UnitSession {
    * stays, and the same call goes on from there
    */
   async do(id: string, options: UnitOptions = {}): Promise<UnitOutcome> {
-    const known = this.find(id);
-    if (!known)
-      throw new InwardError(
-        "USAGE",
-        `${this.run.path} has no unit ${id}; npx inward units ${this.run.path} --all lists them.`,
-      );
+    const known = this.requireUnit(id);
     this.run = await this.run.lookAgain();
     if (hashOf(await readJson(this.run.file("plan"))) !== this.setUp.planHash) throw otherPlan(this.run.path);
     const { unit, stage } = known;
     const inputs = await this.inputs(unit, stage);
     if (await this.run.isDone(stage.writes, inputs)) return "was_done";
     const madeFrom = madeFromOf(unit, inputs);
-    const shard = await readShard(this.run.path, id).catch(() => null);
+    const shard = await readShard(this.run.path, id).catch((error) => {
+      // What it says is nothing; what this process may not read, somebody has done.
+      if (error instanceof InwardError && error.code === "STORE_CORRUPT") return null;
+      throw error;
+    });
     if (shard?.madeFrom === madeFrom && shard.unit === id) return "was_done";
     if (shard !== undefined) await refuseShard(this.run.path, id);
     const reads = await requireReads(this.run, stage, { ofParts: unit.part !== undefined });
@@ -115,11 +112,17 @@ export class UnitSession {
     }
   }
 
-  private find(id: string): KnownUnit | undefined {
+  /** @throws USAGE no unit of this run */
+  requireUnit(id: string): KnownUnit {
     const [key] = id.split("/");
     const cut = this.stages.find(({ stage }) => stageKey(stage) === key);
     const unit = cut?.units.find((one) => one.id === id);
-    return cut && unit && { unit, stage: cut.stage };
+    if (cut && unit) return { unit, stage: cut.stage };
+    const { path } = this.run;
+    throw new InwardError(
+      "USAGE",
+      `${path} has no unit ${JSON.stringify(id)}; npx inward units ${path} --all lists them.`,
+    );
   }
 
   async close(): Promise<void> {
@@ -177,7 +180,7 @@ export class UnitSession {
     reads: ReadonlySet<RunFile>,
     { signal, soon, threads, onProgress }: UnitOptions,
   ): Promise<UnitOutcome> {
-    const { path, plan } = this.run;
+    const { path } = this.run;
     const begun = performance.now();
     const run = this.run.within(attempt.folder, [...stage.writes, "manifest", "events"]);
     const events = new EventLog(run.file("events"));
@@ -199,18 +202,11 @@ export class UnitSession {
         },
       },
     );
-    const checking: StageContext = {
-      ...context,
-      modelFor: async (state) => {
-        await this.check(statesOf(plan).of(state).model);
-        return context.modelFor(state);
-      },
-    };
     if (unit.kind !== "asked" && unit.model !== undefined) await this.check(unit.model);
     let groups: ShardRecord["groups"];
     try {
-      await stage.ready?.(checking);
-      await stage.run(checking, {
+      await stage.ready?.(context);
+      await stage.run(context, {
         stage: unit.stage,
         reads,
         part: unit.part,
@@ -277,25 +273,9 @@ export class UnitSession {
     return counted(last - before);
   }
 
-  /** Once a process: the file is where it was when the run was planned, and is the plan's. */
   private async check(name: string): Promise<void> {
     const file = this.models[name];
-    if (!file || this.checked.has(name)) return;
-    if (!existsSync(file.path)) {
-      throw new InwardError(
-        "MODEL_NOT_FOUND",
-        `the file of ${name} is not on this machine at ${file.path}, where it was when the run was planned`,
-      );
-    }
-    const { parts } = await inspectGguf(file.path);
-    const sha256 = await rememberedSha256(makeModelFolder(modelFolder()), parts);
-    if (sha256 !== file.sha256) {
-      throw new InwardError(
-        "MODEL_CHECKSUM",
-        `${file.path} has sha256 ${sha256}, and the plan's ${name} ${file.sha256}.`,
-      );
-    }
-    this.checked.add(name);
+    if (file) await requirePlannedFile(name, file);
   }
 }
 

@@ -8,7 +8,16 @@ import { existsSync } from "node:fs";
 import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { hashOf, makeFolder, readJson, readJsonLines, writeError, writeJson, writeJsonLines } from "../base/files.js";
+import {
+  hashOf,
+  makeFolder,
+  readError,
+  readJson,
+  readJsonLines,
+  writeError,
+  writeJson,
+  writeJsonLines,
+} from "../base/files.js";
 import { hasSurelyEnded, thisProcess, type WorkingProcess, workingProcessSchema } from "../base/lock.js";
 import { InwardError } from "../errors.js";
 import { UNITS_FOLDER } from "../run/folder.js";
@@ -33,6 +42,8 @@ const setUpSchema = z.object({
   cache: z.boolean(),
   /** Whether there are replies that were given elsewhere. */
   given: z.boolean(),
+  /** Of all of them; absent in older runs. */
+  givenHash: z.string().optional(),
 });
 export type UnitsSetUp = z.infer<typeof setUpSchema>;
 
@@ -59,6 +70,7 @@ export async function writeSetUp(folder: string, planned: PlannedStudy, cut?: Un
     vectorPaths,
     cache,
     given: given.size > 0,
+    ...(given.size > 0 ? { givenHash: hashOf([...given]) } : {}),
   };
   makeFolder(join(folder, UNITS_FOLDER));
   if (given.size > 0)
@@ -88,11 +100,16 @@ export function modelsOf(plan: Plan, { models }: UnitsSetUp): Record<string, Mod
   return Object.fromEntries(files);
 }
 
-export async function readGiven(folder: string, { given }: UnitsSetUp): Promise<GivenReplies> {
+/** @throws STORE_CORRUPT where they are not there, or not those of the set-up: such an answer would count as in no log */
+export async function readGiven(folder: string, { given, givenHash }: UnitsSetUp): Promise<GivenReplies> {
   if (!given) return new Map();
   type Line = { readonly place: string; readonly said: never };
-  const { rows } = await readJsonLines<Line>(givenPath(folder), z.object({ place: z.string(), said: z.unknown() }));
-  return new Map(rows.map(({ place, said }) => [place, said]));
+  const path = givenPath(folder);
+  const { rows } = await readJsonLines<Line>(path, z.object({ place: z.string(), said: z.unknown() }));
+  const all = rows.map(({ place, said }) => [place, said] as const);
+  if (all.length === 0 || (givenHash !== undefined && hashOf(all) !== givenHash))
+    throw new InwardError("STORE_CORRUPT", `${path} does not hold the replies that the run was planned with.`);
+  return new Map(all);
 }
 
 // Attempts.
@@ -223,9 +240,13 @@ export async function attemptsOf(folder: string, key: string, names: readonly st
   return found;
 }
 
-/** @returns names in the folder of a stage's units; none where there is none */
+/** @returns names in the folder of a stage's units; none where there is none @throws STORE_UNREADABLE, MACHINE_LIMIT */
 export async function namesOfStage(folder: string, key: string): Promise<string[]> {
-  return readdir(join(folder, UNITS_FOLDER, key)).catch(() => []);
+  const path = join(folder, UNITS_FOLDER, key);
+  return readdir(path).catch(({ code }: NodeJS.ErrnoException) => {
+    if (code === "ENOENT" || code === "ENOTDIR") return [];
+    throw readError(code ?? "", path);
+  });
 }
 
 // Shards.

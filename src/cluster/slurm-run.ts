@@ -1,12 +1,14 @@
 /** A run's units by Slurm: scripts and lists written into the run folder, handed to sbatch, looked at, taken back, put together. */
 
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { existsSync, realpathSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { readFile, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { hashOf, makeFolder, readJson, writeJson, writeWhole } from "../base/files.js";
+import { requirePlainFile } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { childEnvironment } from "../model/worker-process.js";
 import type { PlanEstimate } from "../run/estimate/estimate.js";
@@ -16,12 +18,15 @@ import { deviceChoice } from "../study/devices.js";
 import {
   checkSlurmOptions,
   gpuNotes,
+  jobIdOf,
   jobName,
   type KindNeeds,
   listName,
   mergeScript,
   MOST_TASKS,
+  overridden,
   sbatchArguments,
+  scriptOf,
   SLURM_FOLDER,
   type SlurmJob,
   type SlurmOptions,
@@ -34,7 +39,7 @@ import {
   type UnitList,
   unitScript,
 } from "./slurm-scripts.js";
-import { prepareUnits } from "./launch-workers.js";
+import { otherCut, prepareUnits } from "./launch-workers.js";
 import { type MergedUnits, mergeUnits } from "./merge.js";
 import { readSetUp } from "./shards.js";
 import { type UnitsProgress, unitsProgress } from "./units-progress.js";
@@ -44,7 +49,15 @@ import { RunFolder } from "../run/folder.js";
 const MAIN = fileURLToPath(new URL("../cli/main.js", import.meta.url));
 
 /** What the scripts of a run were written with, as far as submitting needs it again. */
-const setupSchema = z.strictObject({ unitsPerTask: z.int().min(1), atOnce: z.int().min(1).optional() });
+const setupSchema = z.strictObject({
+  unitsPerTask: z.int().min(1),
+  atOnce: z.int().min(1).optional(),
+  /** The folder that the scripts name, and what its jobs are called. Absent in older runs. */
+  run: z.string().optional(),
+  jobName: z.string().optional(),
+  /** sha256 of each script as it was written. */
+  scripts: z.record(z.string(), z.string()).optional(),
+});
 type SlurmSetup = z.infer<typeof setupSchema>;
 
 export interface SlurmRun {
@@ -77,15 +90,20 @@ export async function prepareSlurm(planned: PlannedStudy, options: SlurmPlanOpti
   checkSlurmOptions(options);
   const { estimate, unitQuestions, ...own } = options;
   const source = own.source === undefined ? undefined : resolve(own.source);
-  if (source !== undefined && !existsSync(source))
-    throw new InwardError("USAGE", `--source: there is no file ${source}.`);
+  if (source !== undefined) {
+    requirePlainFile(
+      source,
+      MOST_SOURCE,
+      (why) => new InwardError("USAGE", `--source: ${source} cannot be read (${why}).`),
+    );
+  }
   if (/\p{Cc}/u.test(planned.folder)) {
     throw new InwardError(
       "USAGE",
       `a run folder whose path holds a control character cannot stand in a script: ${JSON.stringify(planned.folder)}`,
     );
   }
-  const { folder, plan, units } = await prepareUnits(
+  const { folder, plan, units, cut } = await prepareUnits(
     planned,
     unitQuestions === undefined ? undefined : { questions: unitQuestions },
   );
@@ -106,21 +124,71 @@ export async function prepareSlurm(planned: PlannedStudy, options: SlurmPlanOpti
     const own = needs[kind];
     if (own) texts[`${kind}.sh`] = unitScript(job, kind, own);
   }
+  const kept = await keepEdited(place, texts);
+  const scripts = Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, sha256Of(text)]));
   for (const list of listsOf(units)) texts[listName(list)] = list.ids.map((id) => `${id}\n`).join("");
   for (const [name, text] of Object.entries(texts)) await writeWhole(join(place, name), text);
   const { unitsPerTask = 1, atOnce } = own;
-  await writeJson(join(place, "setup.json"), { unitsPerTask, atOnce } satisfies SlurmSetup);
-  return { ...(await openSlurm(folder)), needs, notes: notesOf(plan, needs, own) };
+  const setup = { unitsPerTask, atOnce, run: folder, jobName: jobName(job), scripts };
+  await writeJson(join(place, "setup.json"), setup satisfies SlurmSetup);
+  const notes = [...notesOf(plan, needs, own), ...kept, ...otherCut(cut, unitQuestions)];
+  return { ...(await openSlurm(folder)), needs, notes };
+}
+
+/** Bytes; a file that loads modules has a few hundred. */
+const MOST_SOURCE = 2 ** 20;
+
+function sha256Of(text: string | Buffer): string {
+  return createHash("sha256").update(text).digest("hex");
+}
+
+/** Scripts that somebody has changed since they were written stay, under another name. @returns which */
+async function keepEdited(place: string, texts: Readonly<Record<string, string>>): Promise<string[]> {
+  const { scripts = {} } = (await readSlurmSetup(place)) ?? {};
+  const notes: string[] = [];
+  for (const [name, text] of Object.entries(texts)) {
+    const path = join(place, name);
+    const there = existsSync(path) ? await readFile(path) : undefined;
+    if (there === undefined || scripts[name] === undefined || sha256Of(there) === scripts[name]) continue;
+    if (sha256Of(there) === sha256Of(text)) continue;
+    const aside = `${path}.edited-${sha256Of(there).slice(0, 8)}`;
+    await writeWhole(aside, there);
+    notes.push(`${name} was changed by hand; it is written anew, and what it said is kept as ${aside}.`);
+  }
+  return notes;
+}
+
+async function readSlurmSetup(place: string): Promise<SlurmSetup | undefined> {
+  const path = join(place, "setup.json");
+  return existsSync(path) ? readJson<SlurmSetup>(path, setupSchema) : undefined;
+}
+
+/** What a run's jobs are called. Scripts of a copy name the folder that it was copied from, and so do its jobs. */
+function nameOf(run: string, plan: Plan, setup: SlurmSetup | undefined): string {
+  const planHash = hashOf(plan);
+  if (setup !== undefined && setup.run === undefined) return `inward-${planHash.slice(0, 12)}`;
+  const own = setup !== undefined && isAt(run, setup) ? setup.jobName : undefined;
+  return own ?? jobName({ planHash, run });
+}
+
+/** Whether the scripts were written for this folder, by whatever path it is named. */
+function isAt(run: string, { run: written }: SlurmSetup): boolean {
+  if (written === undefined || written === run) return true;
+  return existsSync(written) && realpathSync(written) === realpathSync(run);
 }
 
 /** A run whose scripts are written, and what of it is still to be submitted. @throws SLURM_NOT_PREPARED, STORE_* */
 export async function openSlurm(folder: string): Promise<SlurmRun> {
   const { folder: run, plan, units } = await openUnits(folder);
   const place = join(run, SLURM_FOLDER);
-  if (!existsSync(join(place, "setup.json"))) {
-    throw new InwardError("SLURM_NOT_PREPARED", `${run} has no scripts for Slurm.`);
+  const setup = await readSlurmSetup(place);
+  if (setup === undefined) throw new InwardError("SLURM_NOT_PREPARED", `${run} has no scripts for Slurm.`);
+  if (!isAt(run, setup)) {
+    throw new InwardError(
+      "SLURM_NOT_PREPARED",
+      `The scripts in ${run} were written for ${setup.run}, and would work there: the folder was moved or copied since.`,
+    );
   }
-  const setup = await readJson<SlurmSetup>(join(place, "setup.json"), setupSchema);
   const { units: all, stages } = await progressOf(run);
   const missing = new Set(all.flatMap(({ id, state }) => (state === "done" ? [] : [id])));
   const isFinished = stages.every(({ finished }) => finished);
@@ -128,7 +196,7 @@ export async function openSlurm(folder: string): Promise<SlurmRun> {
   const scripts = ["merge.sh", ...UNIT_KINDS.map((kind) => `${kind}.sh`)].map((name) => join(place, name));
   return {
     folder: run,
-    jobName: jobName({ planHash: hashOf(plan) }),
+    jobName: nameOf(run, plan, setup),
     scripts: scripts.filter((path) => existsSync(path)),
     submissions: list.map((one) => ({
       ...one,
@@ -250,10 +318,11 @@ export async function submitSlurm(folder: string): Promise<SubmittedRun> {
   await rm(join(place, STOPPED), { force: true });
   const jobs: string[] = [];
   for (const one of run.submissions) {
+    const script = await readFile(join(place, scriptOf(one)), "utf8");
     const said = await slurm(
       "sbatch",
       sbatchArguments(one, (at) => jobs[at] as string),
-      place,
+      { cwd: place, without: overridden(script) },
     ).catch((error) => {
       if (!(error instanceof InwardError) || error.code !== "SLURM_REFUSED") throw error;
       throw new InwardError(
@@ -261,8 +330,14 @@ export async function submitSlurm(folder: string): Promise<SubmittedRun> {
         `${error.message} ${jobs.length} of ${run.submissions.length} jobs are in the queue.`,
       );
     });
-    // Of a cluster among several: <id>;<cluster>.
-    jobs.push((said.trim().split(";")[0] as string).trim());
+    const id = jobIdOf(said);
+    if (id === undefined) {
+      throw new InwardError(
+        "SLURM_REFUSED",
+        `sbatch said ${JSON.stringify(said.trim().slice(0, 200))}, which has no id of a job. ${jobs.length} of ${run.submissions.length} jobs, and perhaps this one, are in the queue.`,
+      );
+    }
+    jobs.push(id);
   }
   return { ...run, jobs };
 }
@@ -278,7 +353,7 @@ export interface SlurmStatus {
 /** What of a run is done, and what of it is in the queue. From any node: files tell the first. @throws STORE_* */
 export async function slurmStatus(folder: string): Promise<SlurmStatus> {
   const { folder: run, plan } = await openUnits(folder);
-  const name = jobName({ planHash: hashOf(plan) });
+  const name = nameOf(run, plan, await readSlurmSetup(join(run, SLURM_FOLDER)));
   const queue = await queueOf(name).catch((error) => {
     if (!(error instanceof InwardError)) throw error;
     return { unknown: error.message };
@@ -292,7 +367,7 @@ export async function slurmStatus(folder: string): Promise<SlurmStatus> {
  */
 export async function cancelSlurm(folder: string): Promise<{ readonly folder: string; readonly tasks: number }> {
   const { folder: run, plan } = await openUnits(folder);
-  const name = jobName({ planHash: hashOf(plan) });
+  const name = nameOf(run, plan, await readSlurmSetup(join(run, SLURM_FOLDER)));
   const queued = await queueOf(name);
   makeFolder(join(run, SLURM_FOLDER));
   // First: a job that hears TERM would else go back into the queue.
@@ -322,11 +397,15 @@ export async function mergeWave(folder: string, wave?: number): Promise<MergedUn
   );
 }
 
+/** What a line of squeue begins with that is a job; sites and federations print lines of their own. */
+const QUEUED = "inward-job|";
+
 async function queueOf(name: string): Promise<QueuedJob[]> {
-  const said = await slurm("squeue", ["--noheader", `--name=${name}`, "--format=%i|%T|%r|%N"]);
+  const said = await slurm("squeue", ["--noheader", `--name=${name}`, `--format=${QUEUED}%i|%T|%r|%N`]);
   const queue = said.split("\n").flatMap((line) => {
-    const [id = "", state = "", reason = "", node = ""] = line.trim().split("|");
-    return id === "" ? [] : [{ id, state, reason, node, tasks: queuedTasks(id) }];
+    if (!line.startsWith(QUEUED)) return [];
+    const [id = "", state = "", reason = "", node = ""] = line.slice(QUEUED.length).trim().split("|");
+    return [{ id, state, reason, node, tasks: queuedTasks(id) }];
   });
   return withStuck(queue);
 }
@@ -339,17 +418,23 @@ async function mostTasks(): Promise<number> {
 }
 
 const MOST_OUTPUT = 256 * 2 ** 20;
+/** A controller that is busy may take a minute; one that is lost never answers. */
+const LONGEST_SECONDS = 120;
 
-/** @throws SLURM_UNAVAILABLE where there is no such program, SLURM_REFUSED with what it said */
-function slurm(
+/** @throws SLURM_UNAVAILABLE where there is no such program, SLURM_REFUSED with what it said, or where it says nothing */
+async function slurm(
   program: "sbatch" | "squeue" | "scancel" | "scontrol",
   args: readonly string[],
-  cwd?: string,
+  { cwd, without = [] }: { readonly cwd?: string; readonly without?: readonly string[] } = {},
 ): Promise<string> {
   // A job's environment is kept by Slurm's controller: nothing secret goes there. And no job is a child of this process.
-  const { INWARD_PARENT_PID: _, ...env } = childEnvironment();
+  const { INWARD_PARENT_PID: _, ...all } = childEnvironment();
+  // A user's habits for these two would hide jobs.
+  const isHabit = (name: string) => /^(SQUEUE|SCANCEL)_/.test(name) || without.includes(name);
+  const env = Object.fromEntries(Object.entries(all).filter(([name]) => !isHabit(name)));
   return new Promise((done, failed) => {
-    execFile(program, args, { cwd, env, maxBuffer: MOST_OUTPUT }, (error, stdout, stderr) => {
+    const child = execFile(program, args, { cwd, env, maxBuffer: MOST_OUTPUT }, (error, stdout, stderr) => {
+      clearTimeout(patience);
       if (!error) return done(stdout);
       if ((error as NodeJS.ErrnoException).code === "ENOENT") {
         return failed(
@@ -362,5 +447,12 @@ function slurm(
       const said = stderr.trim().replaceAll(/\s*\n\s*/g, "; ") || error.message;
       failed(new InwardError("SLURM_REFUSED", `${program}: ${said}.`));
     });
+    const patience = setTimeout(() => {
+      failed(new InwardError("SLURM_REFUSED", `${program} has not answered for ${LONGEST_SECONDS} s.`));
+      child.kill("SIGKILL");
+      // What it started itself may hold them open.
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+    }, 1000 * LONGEST_SECONDS);
   });
 }

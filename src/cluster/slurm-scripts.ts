@@ -1,5 +1,6 @@
 /** The sbatch scripts of a run, as texts: one for each kind of unit and one for merging; and in which order they are handed to Slurm. */
 
+import { hashOf } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import type { SettledEngine } from "../study/study.js";
 
@@ -72,9 +73,9 @@ export function gpuNotes({ device, forward }: Pick<SettledEngine, "device" | "fo
   return gpus === undefined ? ["The study's device is auto, so that no GPU is asked for; give --gpus 1 for one."] : [];
 }
 
-/** By this name all jobs of a run are found again in the queue, whoever submitted them. */
-export function jobName({ planHash }: Pick<SlurmJob, "planHash">): string {
-  return `inward-${planHash.slice(0, 12)}`;
+/** By this name all jobs of a run are found again in the queue, whoever submitted them; another folder of the same plan has another. */
+export function jobName({ planHash, run }: Pick<SlurmJob, "planHash" | "run">): string {
+  return `inward-${planHash.slice(0, 12)}-${hashOf(run).slice(0, 6)}`;
 }
 
 /** A text as one word of POSIX shell, whatever stands in it. */
@@ -113,7 +114,13 @@ export function userDirective(text: string): string {
       `--sbatch wants an option of sbatch such as --constraint=a100, not ${JSON.stringify(text)}`,
     );
   }
-  if (OWN.has(name)) throw new InwardError("USAGE", `--sbatch --${name}: inward sets it, because units rest on it`);
+  // As sbatch does, which takes the beginning of a name for the name.
+  const own = [...OWN].find((one) => one.startsWith(name));
+  if (own !== undefined)
+    throw new InwardError("USAGE", `--sbatch --${name}: inward sets --${own}, because units rest on it`);
+  if ("clusters".startsWith(name)) {
+    throw new InwardError("USAGE", `--sbatch --${name}: set SLURM_CLUSTERS, which squeue and scancel read too`);
+  }
   return value === undefined ? `#SBATCH --${name}` : directive(name, value);
 }
 
@@ -207,7 +214,8 @@ exit "$code"
 
 function head(job: SlurmJob): string {
   const { node, main, run, options } = job;
-  const source = options.source === undefined ? "" : `. ${shellWord(options.source)}\n`;
+  // A file that sets -e for itself would end the script where a unit ends with 75, before that is put back.
+  const source = options.source === undefined ? "" : `. ${shellWord(options.source)}\nset +euo pipefail\n`;
   return `${HEARS_TERM}
 ${source}run=${shellWord(run)}
 run_inward() { exec ${shellWord(node)} ${shellWord(main)} "$@"; }
@@ -265,6 +273,11 @@ export interface Submission {
   readonly arguments: readonly string[];
 }
 
+/** The name of the script that it runs. */
+export function scriptOf({ what, kind }: Pick<Submission, "what" | "kind">): string {
+  return `${what === "merge" ? what : kind}.sh`;
+}
+
 /**
  * What is handed to Slurm, in its order: of each wave the tasks that have something to do, and a merge that waits for them.
  * @param lists waves ascending
@@ -294,7 +307,12 @@ export function submissions(
         }
         if (tasks.length === 0) continue;
         const limit = atOnce === undefined ? "" : `%${atOnce}`;
-        const own = [`--array=${rangesOf(tasks)}${limit}`, `${kind}.sh`, listName({ wave, kind }), String(first)];
+        const own = [
+          `--array=${rangesOf(tasks)}${limit}`,
+          scriptOf({ what: "units", kind }),
+          listName({ wave, kind }),
+          String(first),
+        ];
         const after = merge === undefined ? [] : [merge];
         arrays.push(all.push({ what: "units", wave, kind, tasks: tasks.length, units, after, arguments: own }) - 1);
       }
@@ -328,6 +346,36 @@ export function sbatchArguments(
   // Where a merge says that units are missing, what waits for it never can begin.
   const dependency = ids.length === 0 ? [] : [`--dependency=${how}:${ids.join(":")}`, "--kill-on-invalid-dep=yes"];
   return ["--parsable", ...dependency, ...own];
+}
+
+/** What sbatch reads of its environment in the place of a script's options. */
+const VARIABLES: Readonly<Record<string, readonly string[]>> = {
+  "job-name": ["SBATCH_JOB_NAME"],
+  output: ["SBATCH_OUTPUT", "SBATCH_ERROR"],
+  "open-mode": ["SBATCH_OPEN_MODE"],
+  requeue: ["SBATCH_REQUEUE", "SBATCH_NO_REQUEUE"],
+  signal: ["SBATCH_SIGNAL"],
+  time: ["SBATCH_TIMELIMIT"],
+  mem: ["SBATCH_MEM_PER_NODE", "SBATCH_MEM_PER_CPU", "SBATCH_MEM_PER_GPU"],
+};
+/** What would change the call itself: an array, waiting for its end. */
+const OF_THE_CALL = ["SBATCH_ARRAY_INX", "SBATCH_WAIT"];
+
+/**
+ * Variables of a user's habits that sbatch would take in the place of what a script says: a partition, a time, the name that jobs are found
+ * by. What the script says nothing of they may say.
+ */
+export function overridden(script: string): string[] {
+  const said = [...script.matchAll(/^#SBATCH --([a-z][a-z0-9-]*)/gm)].map(([, name]) => name as string);
+  const named = said.flatMap((name) => VARIABLES[name] ?? [`SBATCH_${name.toUpperCase().replaceAll("-", "_")}`]);
+  return [...named, ...OF_THE_CALL];
+}
+
+/** @returns the id in what `sbatch --parsable` said, whatever a site's own lines say around it; undefined where there is none */
+export function jobIdOf(said: string): string | undefined {
+  // Of a cluster among several: <id>;<cluster>.
+  const ids = said.split("\n").flatMap((line) => /^(\d+)(?:;\S*)?$/.exec(line.trim())?.[1] ?? []);
+  return ids.length === 1 ? ids[0] : undefined;
 }
 
 /** Tasks that a line of squeue stands for: `12_[1-5,8%2]` is six, `12_3` and `12` are one. */

@@ -94,13 +94,44 @@ export async function rememberedSha256(
   options: HashOptions = {},
 ): Promise<string> {
   const [first] = paths as readonly [string, ...string[]];
-  const known = readRemembered(folder)[first];
   const state = stateOf(paths);
-  if (known?.state === state) return known.sha256;
-  const sha256 = await sha256OfFiles(paths, options);
+  const known = readRemembered(folder)[first];
+  const isKnown = known?.state === state;
+  const sha256 = isKnown ? known.sha256 : await sha256OfFiles(paths, options);
   // A file that changed while it was read has no checksum worth keeping.
-  if (stateOf(paths) === state) remember(folder, paths, sha256);
+  if (stateOf(paths) !== state) return sha256;
+  if (!isKnown) remember(folder, paths, sha256);
+  hashed.set(first, { paths, state, sha256 });
   return sha256;
+}
+
+/** What this process has hashed, by the first file: also where the model folder keeps nothing. */
+const hashed = new Map<
+  string,
+  { readonly paths: readonly string[]; readonly state: string; readonly sha256: string }
+>();
+
+/**
+ * Proves that a model's file is still the one that was planned: a run of days opens it again and again. Reads it only where it has changed.
+ * @param model its name in the plan
+ * @throws InwardError MODEL_CHECKSUM, MODEL_NOT_FOUND, and what a file says that is no model any more
+ */
+export async function requirePlannedFile(
+  model: string,
+  { path, sha256: planned }: { readonly path: string; readonly sha256: string },
+): Promise<void> {
+  const known = hashed.get(path);
+  if (known?.sha256 === planned && stateOf(known.paths) === known.state) return;
+  if (!existsSync(path)) {
+    throw new InwardError(
+      "MODEL_NOT_FOUND",
+      `the file of ${model} is not at ${path}, where it was when the run was planned`,
+    );
+  }
+  const { parts } = await inspectGguf(path);
+  const sha256 = await rememberedSha256(makeModelFolder(modelFolder()), parts);
+  if (sha256 === planned) return;
+  throw new InwardError("MODEL_CHECKSUM", `${path} has sha256 ${sha256}, and the plan's ${model} ${planned}.`);
 }
 
 /** The hash from when the model's file, or all its files, were last read whole, unless one has changed since. */

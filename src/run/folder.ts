@@ -5,7 +5,16 @@ import { appendFileSync, type BigIntStats, closeSync, createReadStream, existsSy
 import { access, lstat, readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { z } from "zod";
-import { APPENDING, hashOf, makeFolder, readJson, removePartials, writeError, writeJson } from "../base/files.js";
+import {
+  APPENDING,
+  hashOf,
+  makeFolder,
+  readError,
+  readJson,
+  removePartials,
+  writeError,
+  writeJson,
+} from "../base/files.js";
 import { runLockHolder, takeRunLock } from "../base/lock.js";
 import { shown } from "../base/untrusted.js";
 import { isRecord } from "../base/untrusted.js";
@@ -305,11 +314,11 @@ async function readFolder(path: string): Promise<{ readonly folder: string; read
 class FileHashes {
   private readonly known = new Map<string, { readonly seen: string; readonly sha256: string }>();
 
-  /** @returns hex; undefined when there is no such file @throws STORE_CORRUPT for what is no plain file */
+  /** @returns hex; undefined when there is no such file @throws STORE_CORRUPT for what is no plain file · STORE_UNREADABLE, MACHINE_LIMIT */
   async of(path: string): Promise<string | undefined> {
     const found = await lstat(path, { bigint: true }).catch((error) => {
       if (error.code === "ENOENT") return undefined;
-      throw new InwardError("STORE_CORRUPT", `${path} cannot be read (${error.code}).`, { cause: error });
+      throw readError(error.code, path);
     });
     if (!found) return undefined;
     if (!found.isFile()) throw notPlain(path, found);
@@ -321,7 +330,7 @@ class FileHashes {
       // In pieces: an adapter of a large model is too big for one read.
       for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
     } catch (error) {
-      throw new InwardError("STORE_CORRUPT", `${path} cannot be read (${(error as NodeJS.ErrnoException).code}).`);
+      throw readError((error as NodeJS.ErrnoException).code ?? String(error), path);
     }
     const sha256 = hash.digest("hex");
     this.known.set(path, { seen, sha256 });
@@ -382,7 +391,10 @@ async function requireOwnFiles(folder: string): Promise<void> {
 async function exists(path: string): Promise<boolean> {
   return access(path).then(
     () => true,
-    () => false,
+    ({ code }: NodeJS.ErrnoException) => {
+      if (code === "EACCES" || code === "EIO" || code === "ESTALE") throw readError(code, path);
+      return false;
+    },
   );
 }
 

@@ -10,6 +10,7 @@ import type { AdapterChoice, LanguageModel } from "../model/language-model.js";
 import type { EngineManifest, Plan } from "../study/plan.js";
 import type { SettledEngine } from "../study/study.js";
 import { statesOf } from "../study/states.js";
+import { requirePlannedFile } from "../model/model-file.js";
 import type { RecordedReply, SetAsideReason } from "../tasks/answer.js";
 import { chatOf } from "./planned-chats.js";
 import type { EventLog, RunFile, RunFolder } from "./folder.js";
@@ -27,6 +28,8 @@ export interface StageContext {
   readonly closeModel: () => Promise<void>;
   /** The file of a model of the plan. */
   readonly modelPath: (model: string) => string;
+  /** Before a stage opens models by their paths: each is the plan's still. Absent where none is opened. @throws MODEL_CHECKSUM, MODEL_NOT_FOUND */
+  readonly requireModels?: () => Promise<void>;
   /** The GGUF of the adapter that a model of the plan wears from the start; absent, and undefined, where none does. */
   readonly wornBy?: (model: string) => string | undefined;
   /** The file of a lens of the plan; absent where nothing but a run's own lenses reads. */
@@ -119,6 +122,7 @@ export class OneModel {
 
   readonly modelFor = async (state: string): Promise<LanguageModel> => {
     if (this.open?.state === state) {
+      await this.opener.requireFile(state);
       if (this.recorded !== state) await this.record(this.open);
       return this.open.model;
     }
@@ -255,6 +259,8 @@ function withSetUp(known: readonly RunSetUp[], { fromCache, ...own }: RunSetUp):
 
 /** How to come by a state's model. */
 interface StateOpener {
+  /** @throws MODEL_CHECKSUM, MODEL_NOT_FOUND where the state's model is no more the plan's */
+  requireFile(state: string): Promise<void>;
   /** @param open a state's model that is open, and whose place this one takes: it is closed, or carries on under another adapter */
   open(state: string, open?: { readonly state: string; readonly model: LanguageModel }): Promise<LanguageModel>;
 }
@@ -280,8 +286,18 @@ export function openState(
     const path = adapter === undefined ? wornBy(model) : run.file(`adapter/${adapter}`);
     return path === undefined ? undefined : { path, scale: 1 };
   };
+  const requireFile = async (state: string): Promise<void> => {
+    const { model } = statesOf(run.plan).of(state);
+    const planned = run.plan.models[model];
+    if (planned) await requirePlannedFile(model, { path: modelPath(model), sha256: planned.sha256 });
+  };
   const opened = async (state: string, model: LanguageModel): Promise<LanguageModel> => {
     const { adapter, model: name } = statesOf(run.plan).of(state);
+    // Replaced while it was read.
+    await requireFile(state).catch(async (error) => {
+      await model.dispose();
+      throw error;
+    });
     const worn = run.plan.models[name]?.adapter;
     const { sha256 } = model.manifest.adapter ?? {};
     if (adapter !== undefined) {
@@ -297,8 +313,10 @@ export function openState(
     );
   };
   return {
+    requireFile,
     open: async (state, before) => {
       const { model } = statesOf(run.plan).of(state);
+      await requireFile(state);
       const path = modelPath(model);
       const adapter = adapterOf(state);
       // States of one base: the weights are there already.

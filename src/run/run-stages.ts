@@ -108,6 +108,7 @@ export async function runStage(context: StageContext, stage: Stage): Promise<voi
     return;
   }
   const files = await requireReads(run, stage);
+  if (stage.kind === "measured" || stage.kind === "trained") await context.requireModels?.();
   await run.unmark(writes);
   events.add("stage_begun", { stage: name, questions });
   await stage.run(context, { stage: name, reads: files, outdate: () => removeOutdated(run, stage) });

@@ -7,6 +7,7 @@ import { AnswerCache } from "../ask/answer-cache.js";
 import type { StoreFaults } from "../ask/answer-store.js";
 import { hashOf } from "../base/files.js";
 import { settleEngine } from "../model/engines/settings.js";
+import { requirePlannedFile } from "../model/model-file.js";
 import { resolveModel } from "../model/resolve-model.js";
 import type { ExperimentResults } from "../score/verdicts/experiments.js";
 import type { CalibrationScores } from "../score/calibration/score-calibration.js";
@@ -299,6 +300,9 @@ export function openContext(
     closeModel: () => open.close(),
     ...(answers ? { answers } : {}),
     modelPath,
+    requireModels: async () => {
+      for (const [name, file] of Object.entries(models)) await requirePlannedFile(name, file);
+    },
     wornBy,
     lensPath: (lens) => lensPaths[lens] as string,
     vectorPath: (concept) => vectorPaths[concept] as string,

@@ -3,7 +3,7 @@
  * wants. At the end a real Slurm of four nodes where there is one, with kill -9 of a unit; of everything else by npm run test:slurm.
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -22,12 +22,16 @@ const coded = (code: string, message = "") =>
   expect.objectContaining({ code, message: expect.stringContaining(message) });
 const run = join(folder, "a run");
 
-/** @param queue what squeue prints @param refuses the number of the call of sbatch that fails */
+/** @param queue lines of jobs as squeue is asked for them @param refuses the number of the call of sbatch that fails */
 function standIns(queue = "", refuses = 0): void {
-  writeFileSync(join(folder, "queue"), queue);
+  // A site prints lines of its own, and a federation the names of its clusters.
+  writeFileSync(
+    join(folder, "queue"),
+    `Maintenance on Friday\nCLUSTER: one\n${queue.replaceAll(/^(?=.)/gm, "inward-job|")}`,
+  );
   writeFileSync(join(folder, "calls"), "");
   const scripts = {
-    sbatch: `env | grep -i token >> "${folder}/said"; echo x >> "${folder}/calls"; n=$(wc -l < "${folder}/calls"); [ "$n" = ${refuses} ] && { echo "sbatch: error: Batch job submission failed: Job violates policy" >&2; exit 1; }; echo $((100 + n))`,
+    sbatch: `env | grep -iE 'token|^S(BATCH|QUEUE)_' >> "${folder}/said"; echo "Welcome"; echo x >> "${folder}/calls"; n=$(wc -l < "${folder}/calls"); [ "$n" = ${refuses} ] && { echo "sbatch: error: Batch job submission failed: Job violates policy" >&2; exit 1; }; echo "$((100 + n));one"`,
     squeue: `cat "${folder}/queue"`,
     scancel: ":",
     scontrol: "echo MaxArraySize = 4",
@@ -48,6 +52,11 @@ beforeAll(async () => {
   const restore = workIn(folder, {
     PATH: `${bin}:${process.env.PATH}`,
     HF_TOKEN: "hf_secret",
+    // Habits of a user that sbatch would take in the place of what the scripts say, and one that they say nothing of.
+    SBATCH_JOB_NAME: "mine",
+    SBATCH_PARTITION: "debug",
+    SBATCH_TIMELIMIT: "1",
+    SQUEUE_STATES: "RUNNING",
     INWARD_MODELS: join(folder, "models"),
   });
   planned = await planStudy(study, { out: run, offline: true });
@@ -69,12 +78,15 @@ test("is written as scripts and lists, and submitted in their order without a se
   const { jobs } = await submitSlurm(run);
   expect(jobs).toEqual(submissions.map((_, at) => String(101 + at)));
   // Sixteen strings, two questions a unit; this site's arrays have four tasks.
-  expect(said().slice(0, 3)).toEqual([
+  expect(said().slice(0, 6)).toEqual([
     "sbatch --parsable --array=0-3 asked.sh wave-0.asked.txt 0",
+    "SBATCH_TIMELIMIT=1",
     "sbatch --parsable --array=0-3 asked.sh wave-0.asked.txt 4",
+    "SBATCH_TIMELIMIT=1",
     "sbatch --parsable --array=0-3 asked.sh wave-0.asked.txt 8",
+    "SBATCH_TIMELIMIT=1",
   ]);
-  expect(said().at(-1)).toMatch(
+  expect(said().at(-2)).toMatch(
     /^sbatch --parsable --dependency=afterany:[\d:]+ --kill-on-invalid-dep=yes merge\.sh \d+$/,
   );
   expect(said().join()).not.toContain("secret");
@@ -124,7 +136,7 @@ test("is cancelled for good, until it is submitted again", async () => {
   standIns("7_[0-9]|PENDING|Priority|\n");
   const stopped = join(run, "units/slurm/stopped");
   expect(await cancelSlurm(run)).toEqual({ folder: run, tasks: 10 });
-  expect(said()[0]).toMatch(/^scancel --name=inward-[0-9a-f]{12}$/);
+  expect(said()[0]).toMatch(/^scancel --name=inward-[0-9a-f]{12}-[0-9a-f]{6}$/);
   expect(existsSync(stopped)).toBe(true);
   standIns();
   await submitSlurm(run);
@@ -134,6 +146,26 @@ test("is cancelled for good, until it is submitted again", async () => {
 test("a merge fails where units of its wave are missing", async () => {
   expect((await mergeWave(run)).finished).toBe(false);
   await expect(mergeWave(run, 0)).rejects.toEqual(coded("UNITS_MISSING", "wave 0 are missing: 02-object-level/0000"));
+});
+
+test("a copy of a run is not submitted by scripts that name the other, nor are its jobs taken for its own", async () => {
+  const copy = join(folder, "a copy");
+  cpSync(run, copy, { recursive: true });
+  await expect(submitSlurm(copy)).rejects.toEqual(coded("SLURM_NOT_PREPARED", `written for ${run}`));
+  const [own, other] = [await slurmStatus(run), await slurmStatus(copy)];
+  expect(own.jobName.slice(0, 19)).toBe(other.jobName.slice(0, 19));
+  expect(own.jobName).not.toBe(other.jobName);
+});
+
+test("a script that was changed by hand is kept when it is written anew, and another cut is said to be ignored", async () => {
+  const path = join(run, "units/slurm/asked.sh");
+  const written = readFileSync(path, "utf8");
+  writeFileSync(path, `${written}# mine\n`);
+  const { notes } = await prepareSlurm(planned, { unitQuestions: 9, partition: "gpu" });
+  expect(readFileSync(path, "utf8")).toBe(written);
+  const kept = /kept as (.*)\.$/.exec(notes.find((note) => note.startsWith("asked.sh")) ?? "")?.[1] as string;
+  expect(readFileSync(kept, "utf8")).toBe(`${written}# mine\n`);
+  expect(notes.join()).toContain("cut at about 2 questions before, and stay so");
 });
 
 test("where there is no Slurm scripts are written all the same", async () => {

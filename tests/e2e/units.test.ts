@@ -2,14 +2,14 @@
  * A run in units: several processes, killed, begun twice, with shards that are torn or another's, give the bytes of one process. The study
  * has two models that learn, a second round that learns from the first, distributions and a matrix.
  */
-import { cp, mkdir, mkdtemp, readdir, readFile, rename, truncate, writeFile } from "node:fs/promises";
-import { existsSync, readFileSync } from "node:fs";
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from "node:fs/promises";
+import { existsSync, readFileSync, renameSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeAll, describe, expect, test } from "vitest";
 import { planStudy, runStudy } from "inward";
-import { prepareUnits } from "../../src/cluster/launch-workers.js";
+import { prepareUnits, runWithWorkers } from "../../src/cluster/launch-workers.js";
 import { mergeUnits } from "../../src/cluster/merge.js";
 import { UnitSession } from "../../src/cluster/run-unit.js";
 import { unitsProgress } from "../../src/cluster/units-progress.js";
@@ -89,6 +89,44 @@ describe.skipIf(!addon)("a run in units", () => {
     expect(units.filter(({ state }) => state !== "done")).toEqual([]);
   });
 
+  test("a model that is replaced between two answers, and a run folder that is moved away, end a run with a code", async () => {
+    const out = join(folder, "struck");
+    const other = join(folder, "other.gguf");
+    await cp(join(folder, "b.gguf"), other);
+    let struck = false;
+    /** Once the first question is answered by the first model. */
+    const once = (strike: () => void) => () => {
+      if (!struck && existsSync(join(out, "02-object-level.jsonl"))) {
+        struck = true;
+        strike();
+      }
+    };
+    const replaced = runStudy("study.yaml", {
+      out,
+      onProgress: once(() => renameSync(join(folder, "b.gguf"), join(folder, "a.gguf"))),
+    });
+    await expect(replaced).rejects.toMatchObject({
+      code: "MODEL_CHECKSUM",
+      message: expect.stringContaining("the plan's a"),
+    });
+    await rename(other, join(folder, "b.gguf"));
+    await writeTinyModel(join(folder, "a.gguf"), { seed: 6, contextLength: 1024 });
+    await rm(out, { recursive: true });
+    const planned = await planStudy("study.yaml", { out });
+    const moved = runWithWorkers(planned, {
+      workers: 2,
+      cut: CUT,
+      onProgress: () => {
+        if (existsSync(out)) renameSync(out, `${out}-moved`);
+      },
+    });
+    await expect(moved).rejects.toMatchObject({
+      code: "STORE_UNWRITABLE",
+      message: expect.stringContaining("is not there"),
+    });
+    expect(workersOf(process.pid)).toEqual([]);
+  });
+
   test("what was begun by one process, begun twice, torn, another's or claimed by the dead is gone on with or done again", async () => {
     const out = join(folder, "attacked");
     const planned = await planStudy("study.yaml", { out });
@@ -126,8 +164,14 @@ describe.skipIf(!addon)("a run in units", () => {
     // Torn, and another's.
     await left.do(two);
     await left.do(four);
-    await truncate(join(`${place(two)}.done`, "02-object-level.jsonl"), 100);
     await cp(`${place(one)}.done`, `${place(three)}.done`, { recursive: true });
+    // One that this process may not read is nobody's fault, and stays.
+    await withoutReading(join(`${place(two)}.done`, "unit.json"), async () => {
+      await expect(mergeUnits(out)).rejects.toMatchObject({ code: "STORE_UNREADABLE" });
+      await expect(right.do(two)).rejects.toMatchObject({ code: "STORE_UNREADABLE" });
+    });
+    expect(await right.do(two)).toBe("was_done");
+    await truncate(join(`${place(two)}.done`, "02-object-level.jsonl"), 100);
     const merged = await mergeUnits(out);
     expect(merged.refused.map(({ unit }) => unit)).toEqual([two, three]);
     expect(merged.waiting).toEqual([two, three]);
@@ -169,6 +213,22 @@ describe.skipIf(!addon)("a run in units", () => {
     expect((await inwardHere(["unit", out, two], { cwd: folder })).code).toBe(2);
   });
 });
+
+/** While the file has no rights at all. Root reads it all the same, so that it is somebody else for so long. */
+async function withoutReading(path: string, work: () => Promise<void>): Promise<void> {
+  const isRoot = process.geteuid?.() === 0;
+  const run = dirname(dirname(dirname(dirname(path))));
+  await chmod(path, 0);
+  // Whoever merges takes the run's lock.
+  for (const folder of [dirname(run), run, dirname(dirname(path))]) await chmod(folder, 0o777);
+  if (isRoot) process.seteuid?.(65_534);
+  try {
+    await work();
+  } finally {
+    if (isRoot) process.seteuid?.(0);
+    await chmod(path, 0o644);
+  }
+}
 
 /** Processes that the launcher has started for units. */
 function workersOf(pid: number): number[] {

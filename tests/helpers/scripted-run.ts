@@ -10,7 +10,7 @@ export async function runScripted(
   open: (state: string) => Promise<LanguageModel>,
   selection?: Selection,
 ): Promise<void> {
-  const models = new OneModel(run, { open });
+  const models = new OneModel(run, { open, requireFile: async () => {} });
   await runStages(
     {
       run,

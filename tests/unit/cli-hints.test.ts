@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { inwardProgram } from "../../src/cli/program.js";
 import { ERRORS } from "../../src/errors.js";
+import { inwardHere } from "../helpers/command-line.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
@@ -186,4 +187,14 @@ test("no printed text names the command without npx", () => {
     strings(read(join("src", path))).filter((line) => bare.test(line.replace(/\/\/ .*/, ""))),
   );
   expect(found).toEqual([]);
+});
+
+test("an empty path is a variable that is not set, and not the folder that one stands in", async () => {
+  for (const args of [
+    ["run", "study.yaml", "--out", ""],
+    ["tasks", "import", "a.csv", "-o", ""],
+    ["quantize", "a.yaml", "--out="],
+  ]) {
+    expect(await inwardHere(args)).toMatchObject({ code: 2, stderr: expect.stringContaining("USAGE: --out is empty") });
+  }
 });

@@ -1,4 +1,7 @@
 /** What models say and files hold is shown on a terminal and never obeyed by it; elsewhere it is left as it is. */
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { columns, forTerminal, notice, print, printJson, table } from "../../src/cli/output.js";
@@ -95,5 +98,31 @@ describe("tables", () => {
         ["long", "y"],
       ]),
     ).toBe("a     x\nlong  y");
+  });
+});
+
+describe("a stream that cannot be written", () => {
+  const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+  const shell = (line: string) => {
+    const { status, stderr } = spawnSync("bash", ["-c", `set -o pipefail; ${line}`, process.execPath, MAIN], {
+      encoding: "utf8",
+    });
+    return { status, stderr };
+  };
+
+  test.runIf(existsSync("/dev/full"))(
+    "is a coded error where it has the data, and nothing where it has progress alone",
+    () => {
+      const full = shell('"$0" "$1" tasks list > /dev/full');
+      expect(full).toEqual({
+        status: 1,
+        stderr: expect.stringMatching(/^STORE_DISK_FULL: .*\n {2}Free some space .*\n$/),
+      });
+      expect(shell('"$0" "$1" tasks show nothing 2> /dev/full').status).toBe(2);
+    },
+  );
+
+  test("whose reader has seen enough is no failure", () => {
+    expect(shell('"$0" "$1" tasks list --json | head -c 1 > /dev/null')).toEqual({ status: 0, stderr: "" });
   });
 });

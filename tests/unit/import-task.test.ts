@@ -206,6 +206,7 @@ describe("multiple choice by named columns", () => {
     ],
     ["text behind a quote", csvOf(['"a"b,b,c,d,e,A']), "IMPORT_INVALID", /line 2: "b" stands behind a closing quote/],
     ["a column twice", csvOf(TEN, "question,A,A,C,D,answer"), "IMPORT_INVALID", /two columns are called "A"/],
+    ["lines of an old Mac", "question,A,B\rq,a,b\rr,c,d\r", "IMPORT_INVALID", /lines end with CR alone/],
     ["semicolons", csvOf(["a;b"], "question;A"), "IMPORT_INVALID", /say --delimiter ";"/],
     [
       "Latin-1",

@@ -4,7 +4,9 @@ import { mkdtempSync, readFileSync, renameSync, rmSync, truncateSync, utimesSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { recallSha256, rememberedSha256 } from "../../src/model/model-file.js";
+import { recallSha256, rememberedSha256, requirePlannedFile } from "../../src/model/model-file.js";
+import { writeTinyModel } from "../helpers/tiny-model.js";
+import { workIn } from "../helpers/work-in.js";
 
 const folder = mkdtempSync(join(tmpdir(), "inward-remembered-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -61,3 +63,33 @@ test.each<[string, (all: Record<string, Record<string, unknown>>) => unknown]>([
   expect(await rememberedSha256(folder, [path])).toBe(sha256("one"));
   expect(recallSha256(folder, path)).toBe(sha256("one"));
 });
+
+test("a file that was planned is that file still, or is refused by name: it is looked at again, also where nothing can be remembered", async () => {
+  const restore = workIn(folder, { INWARD_MODELS: join(folder, "models") });
+  try {
+    const model = join(folder, "planned.gguf");
+    await writeTinyModel(model, { seed: 1 });
+    const file = { path: model, sha256: sha256Of(model) };
+    await requirePlannedFile("a", file);
+    utimesSync(model, 2_000_000, 2_000_000);
+    await requirePlannedFile("a", file);
+    rmSync(join(folder, "models"), { recursive: true });
+    await requirePlannedFile("a", file);
+    // Of the same size and time, put in its place by renaming.
+    await writeTinyModel(join(folder, "other.gguf"), { seed: 2 });
+    utimesSync(join(folder, "other.gguf"), 2_000_000, 2_000_000);
+    renameSync(join(folder, "other.gguf"), model);
+    await expect(requirePlannedFile("a", file)).rejects.toMatchObject({
+      code: "MODEL_CHECKSUM",
+      message: `${model} has sha256 ${sha256Of(model)}, and the plan's a ${file.sha256}.`,
+    });
+    rmSync(model);
+    await expect(requirePlannedFile("a", file)).rejects.toMatchObject({ code: "MODEL_NOT_FOUND" });
+  } finally {
+    restore();
+  }
+});
+
+function sha256Of(path: string): string {
+  return createHash("sha256").update(readFileSync(path)).digest("hex");
+}

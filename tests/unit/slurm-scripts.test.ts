@@ -9,7 +9,10 @@ import {
   checkSlurmOptions,
   directive,
   gpuNotes,
+  jobIdOf,
+  jobName,
   mergeScript,
+  overridden,
   sbatchArguments,
   type SlurmJob,
   type SlurmOptions,
@@ -185,6 +188,13 @@ describe("a script", () => {
     expect(said[0]).toBe("sourced");
   });
 
+  test("goes back into the queue whatever the user's file sets for the shell", async () => {
+    const source = join(folder, "strict.sh");
+    writeFileSync(source, "set -euo pipefail\n");
+    const { code, said } = await ran(unitScript(job({ source }), "asked", needs), ["list.txt", "0"], "75");
+    expect([code, said.includes(REQUEUED)]).toEqual([75, true]);
+  });
+
   test("is the one that stands in the documents", () => {
     const page = readFileSync(new URL("../../docs/clusters.md", import.meta.url), "utf8");
     const shown = /```bash\n([\s\S]*?)```/.exec(page)?.[1];
@@ -228,12 +238,43 @@ describe("what a user writes", () => {
     expect(() => userDirective(`--constraint=${value}`)).toThrow(USAGE);
   });
 
-  test.each(["id", "-p gpu", "--array=1-9", "--output=/x", "--wrap=id", "--Constraint=a", "", "--", "--a b\nid"])(
-    "%j is no further option",
-    (text) => {
-      expect(() => userDirective(text)).toThrow(USAGE);
-    },
-  );
+  test.each([
+    "id",
+    "-p gpu",
+    "--array=1-9",
+    "--output=/x",
+    "--wrap=id",
+    "--Constraint=a",
+    "",
+    "--",
+    "--a b\nid",
+    "--arr=1-9",
+    "--job=x",
+    "--no-req",
+    "--clusters=all",
+  ])("%j is no further option", (text) => {
+    expect(() => userDirective(text)).toThrow(USAGE);
+  });
+
+  test("jobs of two folders of one plan have two names", () => {
+    expect(jobName({ planHash: "0".repeat(64), run: "/a" })).not.toBe(jobName({ planHash: "0".repeat(64), run: "/b" }));
+  });
+
+  test("what a script says no variable says otherwise", () => {
+    expect(overridden("#!/bin/bash\n#SBATCH --time=30\n#SBATCH --gpus-per-node=1\necho\n")).toEqual(
+      expect.arrayContaining(["SBATCH_TIMELIMIT", "SBATCH_GPUS_PER_NODE", "SBATCH_ARRAY_INX"]),
+    );
+    expect(overridden("#SBATCH --time=30\n")).not.toContain("SBATCH_PARTITION");
+  });
+
+  test.each([
+    ["17\n", "17"],
+    ["17;cluster\n", "17"],
+    ["sbatch: lua: 3 jobs are yours\n\n17\n", "17"],
+    ["Submitted batch job 17\n", undefined],
+    ["", undefined],
+    ["17\n18\n", undefined],
+  ])("of %j the id is %s", (said, id) => expect(jobIdOf(said)).toBe(id));
 
   test("one that is", () => {
     expect(userDirective("--exclusive")).toBe("#SBATCH --exclusive");

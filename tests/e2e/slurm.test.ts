@@ -195,7 +195,9 @@ test("by a real Slurm of four nodes, whatever is killed: the bytes of one proces
   const only = KINDS === "all" ? [] : ["--only", KINDS];
   const script = fileURLToPath(new URL("../../validation/slurm-campaign.mjs", import.meta.url));
   const path = process.env.PATH?.split(":").filter((one) => one !== bin);
-  const env = { ...process.env, PATH: path?.join(":") };
+  const habits = Object.keys(process.env).filter((name) => /^S(BATCH|QUEUE)_/.test(name));
+  const without = Object.fromEntries(habits.map((name) => [name, undefined]));
+  const env = { ...process.env, ...without, PATH: path?.join(":") };
   const { status, stdout, stderr } = spawnSync(process.execPath, [script, ...only], { encoding: "utf8", env });
   const why = /^not run here: (.*)/.exec(stdout)?.[1];
   if (why !== undefined) {

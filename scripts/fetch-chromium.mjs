@@ -8,12 +8,14 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { brotliDecompressSync } from "node:zlib";
 
 const PACKAGE = "@sparticuz/chromium@153.0.0";
@@ -75,3 +77,7 @@ function fetchInto(folder, path) {
     rmSync(work, { recursive: true, force: true });
   }
 }
+
+// As a process of its own: node scripts/fetch-chromium.mjs prints what was found as its last line.
+if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url))
+  process.stdout.write(`${JSON.stringify(findOrFetchChromium())}\n`);

@@ -13,6 +13,19 @@ export function graphemes(text: string): string[] {
   return Array.from(SEGMENTER.segment(text), (part) => part.segment);
 }
 
+/** The first of them, no more than `count`: what follows is not looked at. */
+export function firstGraphemes(text: string, count: number): string[] {
+  // With the code unit behind them, which could belong to the last.
+  const head = text.slice(0, count + 1);
+  if (!head.includes("\r") && ASCII.test(head)) return head.slice(0, count).split("");
+  const first: string[] = [];
+  for (const { segment } of SEGMENTER.segment(text)) {
+    if (first.length === count) break;
+    first.push(segment);
+  }
+  return first;
+}
+
 /** Looks no further than the first cluster, so that a long text costs nothing. */
 function isOneGrapheme(text: string): boolean {
   for (const part of SEGMENTER.segment(text)) return part.segment.length === text.length;
@@ -99,7 +112,7 @@ export function normalizeCharacters(text: string): string {
  * @param start index from 0; negative counts from the end
  */
 export function charactersOf(answer: string, start: number, count = 1): Extraction {
-  const all = graphemes(answer.trim());
+  const all = start < 0 ? graphemes(answer.trim()) : firstGraphemes(answer.trim(), start + count);
   if (all.length === 0) return missing("empty");
   const from = start < 0 ? all.length + start : start;
   const taken = all.slice(Math.max(from, 0), from + count);
@@ -113,7 +126,7 @@ export function charactersOf(answer: string, start: number, count = 1): Extracti
 /** Without the last character where more text is likely to belong to it: an emoji, a letter with accents, a carriage return. */
 export function settledCharacters(beginning: string): string {
   if (/[!-~]\s*$/u.test(beginning)) return beginning;
-  return graphemes(beginning).slice(0, -1).join("");
+  return beginning.slice(0, SEGMENTER.segment(beginning).containing(beginning.length - 1)?.index ?? 0);
 }
 
 /** The letter under any accents, lower case: `É` gives `e`. */

@@ -131,9 +131,19 @@ export function percentileInterval(replicates: Float64Array, confidence: number,
  */
 export function expandedTail(confidence: number, { clusters, tasks }: DrawnStrings): number {
   const degreesOfFreedom = Math.max(1, clusters - tasks);
-  const t = studentQuantile((1 + confidence) / 2, degreesOfFreedom);
+  const t = lastQuantile(confidence, degreesOfFreedom);
   return normalCumulative(-t * Math.sqrt(clusters / degreesOfFreedom));
 }
+
+/** Most intervals of a table rest on as many strings as the one before, and a quantile takes sixty steps of an incomplete beta function. */
+const lastQuantile = (() => {
+  let last = { confidence: Number.NaN, degreesOfFreedom: Number.NaN, t: Number.NaN };
+  return (confidence: number, degreesOfFreedom: number): number => {
+    if (last.confidence !== confidence || last.degreesOfFreedom !== degreesOfFreedom)
+      last = { confidence, degreesOfFreedom, t: studentQuantile((1 + confidence) / 2, degreesOfFreedom) };
+    return last.t;
+  };
+})();
 
 /** Linear between order statistics, as in Hyndman & Fan 1996, type 7. */
 function quantile(sorted: Float64Array, probability: number): number {

@@ -314,12 +314,19 @@ const ATTACKS: readonly Attack[] = [
     }),
     world: (seed) => {
       const does: World["does"] = (state, { text }) => pick([..."0123456789"], seed, isOfM(state), multiset(text));
+      let twins: ReadonlyMap<string, MadeUpItem> | undefined;
       return {
         does,
         imagines: (state, item, _, plan) => {
-          const twin = plan.tasks[0]?.train.find(({ text }) => multiset(text) === multiset(item.text));
+          // Of several the first.
+          twins ??= new Map(
+            (plan.tasks[0]?.train ?? [])
+              .map((train) => [multiset(train.text), { ...train, task: item.task }] as const)
+              .reverse(),
+          );
+          const twin = twins.get(multiset(item.text));
           return state === SELF_STATE && twin
-            ? does(state, { ...twin, task: item.task })
+            ? does(state, twin)
             : pick([..."0123456789"], seed, "guess", state, item.text);
         },
       };

@@ -26,7 +26,8 @@ describe.each(ENGINES)("%s", (kind) => {
   beforeAll(async () => {
     const modelPath = await defaultModelPath();
     // Whose logits these are held against: beside quantized weights its kernels round activations.
-    model = await startEngine(modelPath, { ...DEFAULT_ENGINE, engine: kind, forward: "llama.cpp", device: "cpu" });
+    const settings = { ...DEFAULT_ENGINE, engine: kind, device: "cpu", threads: 1 } as const;
+    model = await startEngine(modelPath, { ...settings, forward: "llama.cpp" });
     llama = await getLlama({ gpu: false, build: "never", logLevel: LlamaLogLevel.error });
     plain = await llama.loadModel({ modelPath });
   });

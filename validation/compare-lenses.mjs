@@ -24,23 +24,15 @@ const MOST_NATS = 5e-4;
 const VERIFICATION_MISMATCH = 4;
 
 prepare();
+const { builtInPrompts } = await import("./built-in-prompts.mjs");
 const { captureStates } = await import("../dist/run/states-file.js");
 const { findModel } = await import("../dist/run/open-model.js");
-const { loadTask } = await import("../dist/study/load-task.js");
-const { ALL_TASKS } = await import("../dist/tasks/built-in.js");
-const { objectLevelMessages } = await import("../dist/tasks/task.js");
 const { readSafetensors } = await import("../dist/finetune/adapter/safetensors.js");
 const { LensFile } = await import("../dist/probe/lens-file.js");
 const { affineLens } = await import("../dist/probe/lens-tuned.js");
 const { Unembedding } = await import("../dist/probe/lens-readings.js");
 
-const prompts = [];
-for (const { name } of ALL_TASKS) {
-  const { definition, heldOut } = await loadTask(name);
-  if (prompts.length === Number(options.prompts)) break;
-  if (!heldOut[0]) continue;
-  prompts.push({ id: name, messages: objectLevelMessages(definition, heldOut[0], { examples: false, system: "" }) });
-}
+const prompts = await builtInPrompts(Number(options.prompts));
 const work = mkdtempSync(join(tmpdir(), "inward-lenses-"));
 try {
   const engine = { device: "cpu", threads: Number(options.threads), forward: "own", sequences: 1 };

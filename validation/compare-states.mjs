@@ -31,19 +31,11 @@ const GREATEST_SHARE = 5e-5;
 const VERIFICATION_MISMATCH = 4;
 
 prepare();
+const { builtInPrompts } = await import("./built-in-prompts.mjs");
 const { captureStates } = await import("../dist/run/states-file.js");
 const { findModel } = await import("../dist/run/open-model.js");
-const { loadTask } = await import("../dist/study/load-task.js");
-const { ALL_TASKS } = await import("../dist/tasks/built-in.js");
-const { objectLevelMessages } = await import("../dist/tasks/task.js");
 
-const prompts = [];
-for (const { name } of ALL_TASKS) {
-  const { definition, heldOut } = await loadTask(name);
-  if (prompts.length === Number(options.prompts)) break;
-  if (!heldOut[0]) continue;
-  prompts.push({ id: name, messages: objectLevelMessages(definition, heldOut[0], { examples: false, system: "" }) });
-}
+const prompts = await builtInPrompts(Number(options.prompts));
 const work = mkdtempSync(join(tmpdir(), "inward-states-"));
 try {
   const engine = { device: "cpu", threads: Number(options.threads), forward: options.forward, sequences: 1 };

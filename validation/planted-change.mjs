@@ -2,6 +2,7 @@
 // of the string. Pure: a world and a seed give the same trials everywhere.
 import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { drawn } from "./planted-truth.mjs";
 
 /**
  * Trials of every arm about the behavior before (`old`) and after (`new`), on tasks that were taught and others.
@@ -76,13 +77,4 @@ export function changeWorld(rest) {
     alike: 0.4,
     ...rest,
   };
-}
-
-function drawn(shares, uniform) {
-  let sum = 0;
-  for (let at = 0; at < shares.length; at++) {
-    sum += shares[at];
-    if (uniform < sum) return at;
-  }
-  return shares.length - 1;
 }

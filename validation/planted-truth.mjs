@@ -158,7 +158,8 @@ function fresh(draw) {
   };
 }
 
-function drawn(shares, uniform) {
+/** @param shares that sum to 1 @returns which of them holds the number, from 0 */
+export function drawn(shares, uniform) {
   let sum = 0;
   for (let at = 0; at < shares.length; at++) {
     sum += shares[at];

@@ -8,7 +8,7 @@ import { addressOf, nameTab } from "./address.js";
 import { type ChangedTrial, changedTrials } from "./changed-trials.js";
 import { useData, useOnce } from "./data.js";
 import { DotFigure } from "./figures.js";
-import { estimated, Of, OfShown, pValues, scopeText, SortedTable, Text, Value } from "./parts.js";
+import { estimated, Notes, Of, OfShown, pValues, scopeText, SortedTable, Text, Value } from "./parts.js";
 
 interface ComparePageProps {
   readonly first: string;
@@ -170,13 +170,7 @@ function Compared({ view, href }: { view: CompareView; href: (choice: Choice) =>
           />
           <Cells pairs={pairs} href={href} />
           <p class="quiet">{pairs[0]?.intervalMethod}</p>
-          <ul class="quiet">
-            {notes.map((note) => (
-              <li>
-                <Text text={note} />
-              </li>
-            ))}
-          </ul>
+          <Notes notes={notes} />
         </>
       )}
     </OfShown>

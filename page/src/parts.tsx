@@ -21,6 +21,19 @@ export function Lines({ text }: { text: string }) {
   return <bdi>{visibleText(text, "keep")}</bdi>;
 }
 
+/** What the server says of it all, one sentence each; nothing where it says nothing. */
+export function Notes({ notes }: { notes: readonly string[] }) {
+  return notes.length > 0 ? (
+    <ul class="quiet">
+      {notes.map((note) => (
+        <li>
+          <Text text={note} />
+        </li>
+      ))}
+    </ul>
+  ) : null;
+}
+
 export function Missing({ reason }: { reason: string }) {
   return (
     <span class="missing">

@@ -9,6 +9,7 @@ import {
   estimated,
   Facts,
   Missing,
+  Notes,
   Of,
   OfShown,
   Problems,
@@ -41,13 +42,7 @@ function Quantized({ id, view: { summary, facts, files, notes, report } }: { id:
       ) : null}
       <Problems problems={summary.problems} />
       <OfShown of={files}>{(found) => <Files files={found} />}</OfShown>
-      <ul class="quiet">
-        {notes.map((note) => (
-          <li>
-            <Text text={note} />
-          </li>
-        ))}
-      </ul>
+      <Notes notes={notes} />
       <h2>How it was made</h2>
       <Facts facts={facts} />
     </>

@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { RunList, ListedRun } from "../../src/view/view-api.js";
 import { addressOf, nameTab } from "./address.js";
 import { useData } from "./data.js";
-import { Of, SortedTable, StateMark, type TableColumn, Text } from "./parts.js";
+import { Notes, Of, SortedTable, StateMark, type TableColumn, Text } from "./parts.js";
 
 /** A run that goes on is looked at again, milliseconds. */
 const AGAIN = 5000;
@@ -103,15 +103,7 @@ function Runs({ list: { runs, folders, passedOver } }: { list: RunList }) {
         columns={columns}
         empty="There are no runs in these folders. A study makes one: npx inward run studies/quickstart.yaml"
       />
-      {passedOver.length > 0 ? (
-        <ul class="quiet">
-          {passedOver.map((text) => (
-            <li>
-              <Text text={text} />
-            </li>
-          ))}
-        </ul>
-      ) : null}
+      <Notes notes={passedOver} />
     </>
   );
 }

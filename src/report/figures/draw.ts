@@ -192,6 +192,21 @@ export function shareAxis(title: string) {
 const ON_PALE = "#10202e";
 const ON_DARK = "#fdfefe";
 
+/** Columns below and sites beside a map of squares. @param field of the columns @param labelLimit of a site's name, pixels */
+export function heatAxes(field: string, columns: readonly string[], sites: readonly string[], labelLimit?: number) {
+  const scaleOf = (domain: readonly string[]) => ({ domain, padding: 0.04 });
+  const bare = { title: null, ticks: false, domain: false };
+  return {
+    x: { field, type: "ordinal", scale: scaleOf(columns), axis: { ...bare, labelAngle: -40 } },
+    y: {
+      field: "site",
+      type: "ordinal",
+      scale: scaleOf(sites),
+      axis: { ...bare, ...(labelLimit === undefined ? {} : { labelLimit }) },
+    },
+  };
+}
+
 /** Of squares with a `value` and its `text`, or with neither where nothing was measured. @param isDark of a datum, as Vega writes it */
 export function heatLayers(
   scale: { readonly domain: readonly number[]; readonly range: readonly string[] },

@@ -1,7 +1,7 @@
 /** What is read inside, site by site: heat maps of layers and spans with their controls beside them, and curves over the layers. */
 
 import type { Estimate } from "../../score/interval.js";
-import { drawSvg, type FigureSpec, heatLayers, PALETTE } from "./draw.js";
+import { drawSvg, type FigureSpec, heatAxes, heatLayers, PALETTE } from "./draw.js";
 
 const SHADES = ["#eaf3f9", "#5fa4d0", "#003d66"];
 const [WIDE, HIGH] = [44, 18];
@@ -42,20 +42,7 @@ export async function siteMapFigure<Place extends ReadPlace>(
     spec: {
       width: { step: WIDE },
       height: { step: HIGH },
-      encoding: {
-        x: {
-          field: "span",
-          type: "ordinal",
-          scale: { domain: spans, padding: 0.04 },
-          axis: { title: null, labelAngle: -40, ticks: false, domain: false },
-        },
-        y: {
-          field: "site",
-          type: "ordinal",
-          scale: { domain: rows, padding: 0.04 },
-          axis: { title: null, ticks: false, domain: false },
-        },
-      },
+      encoding: heatAxes("span", spans, rows),
       layer: heatLayers({ domain: [0, 1], range: SHADES }, { title: "right", format: ".0%" }, "datum.value > 0.5"),
     },
   } as unknown as FigureSpec);

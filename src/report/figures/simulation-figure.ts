@@ -2,7 +2,7 @@
 
 import type { Estimate } from "../../score/interval.js";
 import { type JudgedSite, PLANTED_SLOPE } from "../../score/simulation/simulation.js";
-import { drawSvg, type FigureSpec, heatLayers, PALETTE } from "./draw.js";
+import { drawSvg, type FigureSpec, heatAxes, heatLayers, PALETTE } from "./draw.js";
 
 const SHADES = ["#8a3b12", "#f3f5f7", "#003d66"];
 const [WIDE, HIGH] = [58, 18];
@@ -31,20 +31,12 @@ export async function effectMapFigure(title: string, sites: readonly JudgedSite[
     width: { step: WIDE },
     height: { step: HIGH },
     data: { values: squares },
-    encoding: {
-      x: {
-        field: "test",
-        type: "ordinal",
-        scale: { domain: columns.map(({ name }) => name), padding: 0.04 },
-        axis: { title: null, labelAngle: -40, ticks: false, domain: false },
-      },
-      y: {
-        field: "site",
-        type: "ordinal",
-        scale: { domain: rows, padding: 0.04 },
-        axis: { title: null, ticks: false, domain: false, labelLimit: 260 },
-      },
-    },
+    encoding: heatAxes(
+      "test",
+      columns.map(({ name }) => name),
+      rows,
+      260,
+    ),
     layer: heatLayers(
       { domain: [-1, 0, 1], range: SHADES },
       { title: "points", format: "+.0%" },

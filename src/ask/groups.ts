@@ -3,6 +3,7 @@
 import { type FileHandle, open } from "node:fs/promises";
 import type { z } from "zod";
 import { APPENDING, readJsonLines, writeError } from "../base/files.js";
+import { medianOf } from "../base/median.js";
 import { InwardError } from "../errors.js";
 import type { AskCost, AskRequest, LanguageModel } from "../model/language-model.js";
 import { type Answer, answerSchema, type RecordedReply, type Reply, type SetAsideReason } from "../tasks/answer.js";
@@ -556,16 +557,9 @@ export class RateWatch {
   add({ evaluatedTokens, decodeSeconds }: AskCost): SlowGroup | undefined {
     if (evaluatedTokens === 0 || decodeSeconds <= 0) return undefined;
     const tokensPerSecond = evaluatedTokens / decodeSeconds;
-    const usual = median(this.rates);
-    const known = this.rates.length >= FEWEST_GROUPS;
+    const usual = this.rates.length < FEWEST_GROUPS ? undefined : medianOf(this.rates);
     this.rates.push(tokensPerSecond);
-    return known && tokensPerSecond * SLOW < usual ? { tokensPerSecond, usualTokensPerSecond: usual } : undefined;
+    if (usual === undefined || tokensPerSecond * SLOW >= usual) return undefined;
+    return { tokensPerSecond, usualTokensPerSecond: usual };
   }
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  if (sorted.length % 2 === 1) return sorted[middle] as number;
-  return sorted.length === 0 ? 0 : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
 }

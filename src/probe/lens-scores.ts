@@ -3,6 +3,7 @@
  * likely everywhere, such as how common it is, is in both.
  */
 
+import { medianOf } from "../base/median.js";
 import type { TestResult } from "../score/comparison/comparison.js";
 import type { Estimate } from "../score/interval.js";
 import type { ResamplingSettings } from "../score/resampling.js";
@@ -94,8 +95,8 @@ export function scoreLens(all: readonly LensedString[], values: number, settings
     first: over(leads.own, PROPORTION),
     otherFirst: over(leads.other, PROPORTION),
     gainFirst: over(leads.gain, DIFFERENCE),
-    medianRank: median(rows.map(({ ranks, own }) => ranks[own] as number)),
-    otherMedianRank: median(rows.flatMap((row) => othersOf(row, groups).map(({ own }) => row.ranks[own] as number))),
+    medianRank: medianOf(rows.map(({ ranks, own }) => ranks[own] as number)),
+    otherMedianRank: medianOf(rows.flatMap((row) => othersOf(row, groups).map(({ own }) => row.ranks[own] as number))),
     entropyNats: over(rows.map(({ entropyNats }) => entropyNats)),
     test: permuteLabels(
       rows.map(({ string, own, given, logprobs }) => ({
@@ -151,13 +152,6 @@ function leaderOf(logprobs: readonly number[], candidates: readonly number[], by
   const [first, second] = sorted;
   if (first === undefined || second === undefined) return first;
   return (logprobs[first] as number) - (logprobs[second] as number) > by ? first : undefined;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] as number;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] as number) + upper) / 2;
 }
 
 /** What one state shows beyond another about the same strings, nats. */

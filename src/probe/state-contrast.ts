@@ -7,6 +7,7 @@
 import { DisjointSets } from "../base/disjoint-sets.js";
 import { inSeededOrder, randomStream } from "../base/random.js";
 import { lengthOfVector } from "../base/vectors.js";
+import { medianOf } from "../base/median.js";
 import { InwardError } from "../errors.js";
 import type { TestResult } from "../score/comparison/comparison.js";
 import type { Estimate } from "../score/interval.js";
@@ -100,13 +101,6 @@ export function contrastOf(
     pairs,
     separation: separationOf(rows, groups, settings),
   };
-}
-
-export function medianOf(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  if (sorted.length % 2 === 1) return sorted[middle] as number;
-  return ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
 }
 
 function separationOf(

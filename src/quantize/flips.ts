@@ -1,5 +1,6 @@
 /** Answers and behaviors that a file gives and its source does not: how many, which way, and how sure the source was. */
 
+import { medianOf } from "../base/median.js";
 import type { Behavior } from "../properties/property.js";
 import type { Estimate } from "../score/interval.js";
 import type { ResamplingSettings } from "../score/resampling.js";
@@ -94,7 +95,10 @@ export function scoreFlips(
       rightAnswers.toWrong += flipped.filter(({ from }) => from === "true").length;
       rightAnswers.toRight += flipped.filter(({ to }) => to === "true").length;
     }
-    const margins = (rows: typeof both) => median(rows.flatMap(({ margin }) => (margin === undefined ? [] : [margin])));
+    const margins = (rows: typeof both) => {
+      const known = rows.flatMap(({ margin }) => (margin === undefined ? [] : [margin]));
+      return known.length === 0 ? null : medianOf(known);
+    };
     properties.push({
       task,
       property,
@@ -133,11 +137,4 @@ function sameAnswers(
     return [{ row: answer, amount: Number(answer.reply.tokenIds.join() === other.reply.tokenIds.join()) }];
   });
   return estimateRows(counted, heldOut, PROPORTION, settings);
-}
-
-function median(values: readonly number[]): number | null {
-  if (values.length === 0) return null;
-  const sorted = [...values].sort((a, b) => a - b);
-  const [below, above] = [sorted[Math.floor((sorted.length - 1) / 2)], sorted[Math.ceil((sorted.length - 1) / 2)]];
-  return ((below as number) + (above as number)) / 2;
 }

@@ -2,6 +2,7 @@
 
 import { existsSync } from "node:fs";
 import { readJson, writeJson } from "../base/files.js";
+import { medianOf } from "../base/median.js";
 import { InwardError } from "../errors.js";
 import { type CompareProcess, type SpeedSample, startCompareProcess } from "./compare-logits.js";
 import type { SettledEngine } from "../study/study.js";
@@ -138,13 +139,5 @@ function writingOf(rounds: readonly SpeedRound[]): SpeedScores["writing"] {
 }
 
 function spreadOf(rates: readonly number[]): Spread {
-  const sorted = [...rates].sort((a, b) => a - b);
-  return {
-    median:
-      ((sorted[Math.floor((sorted.length - 1) / 2)] as number) +
-        (sorted[Math.ceil((sorted.length - 1) / 2)] as number)) /
-      2,
-    least: sorted[0] as number,
-    most: sorted.at(-1) as number,
-  };
+  return { median: medianOf(rates), least: Math.min(...rates), most: Math.max(...rates) };
 }

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { medianOf } from "../../src/base/median.js";
 import { normalNumbers, seededRandom } from "../../src/base/random.js";
 import { lengthOfVector, randomVector } from "../../src/base/vectors.js";
 import type { StateShape } from "../../src/model/sites.js";
@@ -141,6 +142,11 @@ test("a length is right where squares leave the range of doubles", () => {
     5e-324,
   ]);
   expect(lengthOfVector([1, Number.NaN])).toBeNaN();
+});
+
+test("a median is of numbers, whatever their order; of none there is none", () => {
+  expect([[3], [4, 1], [3, 10, -2], [10, 2, 9, 1]].map(medianOf)).toEqual([3, 2.5, 3, 5.5]);
+  expect(() => medianOf([])).toThrow(expect.objectContaining({ code: "INTERNAL" }));
 });
 
 describe("steering's effects", () => {

@@ -27,7 +27,10 @@ export const ERRORS = {
   STUDY_NOT_FOUND: { exit: 2, hint: "Give the path of a study file; studies has examples." },
   STUDY_NOT_YAML: { exit: 2, hint: "Mend the line named above; YAML wants spaces, not tabs." },
   STUDY_UNKNOWN_KEY: { exit: 2, hint: "Keys are strict so that a typing slip cannot change a result." },
-  STUDY_INVALID: { exit: 2, hint: "Every key is described in schemas/study.schema.json." },
+  STUDY_INVALID: {
+    exit: 2,
+    hint: "Every key is described in docs/studies.md, those of a benchmark in docs/quantize.md.",
+  },
   STUDY_UNKNOWN_MODEL: { exit: 2, hint: "Name it under models: in the study." },
   STUDY_NOT_ENOUGH_STRINGS: { exit: 2, hint: "Ask for fewer strings; npx inward tasks list shows how many there are." },
 

@@ -22,6 +22,9 @@ const NO_WORDS = "Invalid input";
  * that names all of them.
  */
 export function withForms(issue: Issue): Issue {
+  if (issue.code === "invalid_type" && issue.message.startsWith(NO_WORDS)) {
+    return { ...issue, message: `must be ${KINDS[issue.expected] ?? issue.expected}` };
+  }
   if (issue.code !== "invalid_union" || issue.message !== NO_WORDS) return issue;
   const fitting = issue.errors.filter((form) => !form.some(isOtherKind));
   const meant = fitting.length > 1 ? fitting.filter((form) => !form.some(hasOtherKeys)) : fitting;

@@ -1,7 +1,7 @@
 /** Reads a study file: YAML with places for errors, unknown keys named with their nearest neighbour, --set applied. */
 
 import type { z } from "zod";
-import { withForms } from "../base/schema-issue.js";
+import { mostTelling } from "../base/schema-issue.js";
 import { decodeUtf8, didYouMean, isRecord, readPlainFile, shown } from "../base/untrusted.js";
 import { MOST_YAML_BYTES, parsePlainYaml } from "../base/yaml.js";
 import { InwardError } from "../errors.js";
@@ -37,7 +37,7 @@ export function parseBySchema<Schema extends z.ZodType>(
   const changed = applyOverrides(raw, overrides, schema);
   const result = schema.safeParse(changed, { reportInput: true });
   if (result.success) return result.data;
-  const issue = withForms(result.error.issues[0] as z.core.$ZodIssue);
+  const issue = mostTelling(result.error);
   const at = issue.path.join(".");
   const unknown = issue.code === "unrecognized_keys" ? (issue.keys[0] ?? "") : undefined;
   const wrong = [...issue.path, ...(unknown === undefined ? [] : [unknown])].join(".");

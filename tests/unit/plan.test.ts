@@ -55,7 +55,12 @@ describe("a study", () => {
       "STUDY_UNKNOWN_KEY",
       /line 4.*"trainStrings"/,
     ],
-    ["an unknown key in a model", MINIMAL.replace("source", "sourze"), "STUDY_INVALID", /source/],
+    [
+      "an unknown key in a model",
+      MINIMAL.replace("source", "sourze"),
+      "STUDY_UNKNOWN_KEY",
+      /"sourze" under models\.m .*Did you mean "source"/,
+    ],
     ["a wrong type", `${MINIMAL}\nseed: many`, "STUDY_INVALID", /line 6.*seed/],
     ["a number out of range", `${MINIMAL}\nscore: { confidence: 2 }`, "STUDY_INVALID", /confidence/],
     ["no tasks", MINIMAL.replace(/tasks.*/, "tasks: []"), "STUDY_INVALID", /tasks/],

@@ -54,6 +54,12 @@ describe("a value that may have several forms says which, or what is wrong in th
     ],
     [`${STUDY}predictions: [{ predictor: m, target: m, shown: 0 }]\n`, /predictions\.0\.shown: .*>=1.*found 0/],
     [`${STUDY}hypothetical: { wordings: { plainly: { txt: a } } }\n`, /./],
+    [`${STUDY}engine: cpu\n`, /engine: must be a mapping, found "cpu"/],
+    // What is missing is there under another name.
+    [
+      "study: s\nmodels: { m: { source: x.gguf } }\ntask: [{ task: numbers }]\n",
+      /the key "task" .*Did you mean "tasks"/,
+    ],
   ])("%s", async (yaml, words) => {
     await expect(load(yaml)).rejects.toThrow(
       expect.objectContaining({ message: expect.stringMatching(words) && expect.not.stringMatching(/Invalid input/) }),

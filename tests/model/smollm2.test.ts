@@ -78,7 +78,7 @@ describe.each(ENGINES)("%s", (kind) => {
     const messages = chat("Name an animal.");
     const [reply] = await model.ask([{ messages, maxTokens: 1, temperature: 0, topTokens: 50 }]);
     const { tokenIds } = await model.render(messages);
-    const context = await plain.createContext({ contextSize: 128, threads: 2, flashAttention: false, ...cache });
+    const context = await plain.createContext({ contextSize: 128, threads: 1, flashAttention: false, ...cache });
     const input = tokenIds.map((id) => id as Token);
     const last = input.pop() as Token;
     const output = await context
@@ -103,7 +103,7 @@ describe.each(ENGINES)("%s", (kind) => {
     const messages = chat("Count from one to five.");
     const request = { messages, maxTokens: 8, topTokens: 1 };
     const [greedy] = await model.ask([{ ...request, temperature: 0 }]);
-    const context = await plain.createContext({ contextSize: 128, threads: 2, flashAttention: false, ...cache });
+    const context = await plain.createContext({ contextSize: 128, threads: 1, flashAttention: false, ...cache });
     const sequence = context.getSequence();
     const { tokenIds: prompt } = await model.render(messages);
     let pending = prompt.map((id) => id as Token);

@@ -223,7 +223,7 @@ test.each(["objectLevel", "hypothetical", "distributions"] as const)(
     for (const [line, why] of [
       [{ key, state }, "task|side"],
       [{ ...JSON.parse(first as string), reply: "yes", distribution: "yes" }, "reply|distribution"],
-      [[], "expected object"],
+      [[], "must be a mapping"],
     ] as const) {
       await writeFile(at(name), [JSON.stringify(line), ...others, ""].join("\n"));
       await expect(run(folder)).rejects.toThrow(

@@ -22,6 +22,9 @@ const NO_WORDS = "Invalid input";
  * that names all of them.
  */
 export function withForms(issue: Issue): Issue {
+  if (issue.code === "invalid_type" && issue.message.startsWith(NO_WORDS)) {
+    return { ...issue, message: `must be ${KINDS[issue.expected] ?? issue.expected}` };
+  }
   if (issue.code !== "invalid_union" || issue.message !== NO_WORDS) return issue;
   const fitting = issue.errors.filter((form) => !form.some(isOtherKind));
   const meant = fitting.length > 1 ? fitting.filter((form) => !form.some(hasOtherKeys)) : fitting;
@@ -48,12 +51,6 @@ const KINDS: Readonly<Record<string, string>> = {
   object: "a mapping",
   record: "a mapping",
 };
-
-/** Where what was found stands beside it: `must be a mapping` in the place of zod's words. */
-export function kindMessage(issue: Issue): string {
-  const isPlain = issue.code === "invalid_type" && issue.message.startsWith(NO_WORDS);
-  return isPlain ? `must be ${KINDS[issue.expected] ?? issue.expected}` : issue.message;
-}
 
 function formsText(forms: readonly (readonly Issue[])[]): string {
   const words = [...new Set(forms.flatMap(formWords))];

@@ -1,7 +1,7 @@
 /** Reads a study file: YAML with places for errors, unknown keys named with their nearest neighbour, --set applied. */
 
 import type { z } from "zod";
-import { kindMessage, mostTelling } from "../base/schema-issue.js";
+import { mostTelling } from "../base/schema-issue.js";
 import { decodeUtf8, didYouMean, isRecord, readPlainFile, shown } from "../base/untrusted.js";
 import { MOST_YAML_BYTES, parsePlainYaml } from "../base/yaml.js";
 import { InwardError } from "../errors.js";
@@ -62,7 +62,7 @@ function whatIsWrong(issue: z.core.$ZodIssue): string {
   }
   const at = issue.path.join(".") || "the study";
   if (issue.code === "custom") return `${at}: ${issue.message}`;
-  return issue.input === undefined ? `${at} is missing` : `${at}: ${kindMessage(issue)}, found ${shown(issue.input)}`;
+  return issue.input === undefined ? `${at} is missing` : `${at}: ${issue.message}, found ${shown(issue.input)}`;
 }
 
 // `--set a.b=c`: changes a study before it is parsed, so that the change stands in the plan like any other setting.

@@ -23,7 +23,10 @@ const NO_WORDS = "Invalid input";
  */
 export function withForms(issue: Issue): Issue {
   if (issue.code === "invalid_type" && issue.message.startsWith(NO_WORDS)) {
-    return { ...issue, message: `must be ${KINDS[issue.expected] ?? issue.expected}` };
+    const kind = KINDS[issue.expected] ?? issue.expected;
+    // zod tells of a key that is not there by these words alone.
+    const isMissing = issue.message.endsWith("received undefined");
+    return { ...issue, message: isMissing ? `is missing; it must be ${kind}` : `must be ${kind}` };
   }
   if (issue.code !== "invalid_union" || issue.message !== NO_WORDS) return issue;
   const fitting = issue.errors.filter((form) => !form.some(isOtherKind));

@@ -87,8 +87,8 @@ describe("an answer that names one option", () => {
     );
     const begun = performance.now();
     for (const piece of ["the answer ", "B ", "**", "\\boxed{", "so ", "A - ", "\n"])
-      letterNamedIn(piece.repeat(5000), TEXT, false);
-    expect(performance.now() - begun).toBeLessThan(2000);
+      letterNamedIn(piece.repeat(20_000), TEXT, false);
+    expect(performance.now() - begun).toBeLessThan(10_000);
   });
 });
 

@@ -53,7 +53,7 @@ describe("an entry of a list", () => {
     expect(refusal(`tasks.${override}`)).toBe(
       `USAGE --set tasks.${override}: "${step}" is no entry of tasks, which has 2: say tasks.0 to tasks.1, or tasks.2 for one more.`,
     );
-    expect(performance.now() - begun).toBeLessThan(1000);
+    expect(performance.now() - begun).toBeLessThan(10_000);
   });
 
   test("of a list that the study does not have begins at 0", () => {

@@ -2,6 +2,7 @@
 
 import { machineLimit } from "../base/files.js";
 import { ERRORS, InwardError } from "../errors.js";
+import { withoutSecrets } from "../model/worker-process.js";
 import type { AdjustedP } from "../score/comparison/tests.js";
 import type { Estimate } from "../score/interval.js";
 
@@ -90,10 +91,12 @@ export function reportError(error: unknown, json: boolean): void {
       ? error
       : (machineLimit(error) ??
         new InwardError("INTERNAL", error instanceof Error ? error.message : String(error), { cause: error }));
+  const message = withoutSecrets(coded.message);
   // One line: commands that print a line for each event end with it.
-  if (json) print(JSON.stringify({ error: { code: coded.code, message: coded.message, hint: coded.hint } }));
-  notice(`${coded.code}: ${coded.message}\n  ${ERRORS[coded.code].hint}`);
-  if (coded.code === "INTERNAL" && process.env.INWARD_DEBUG && error instanceof Error) notice(error.stack ?? "");
+  if (json) print(JSON.stringify({ error: { code: coded.code, message, hint: coded.hint } }));
+  notice(`${coded.code}: ${message}\n  ${ERRORS[coded.code].hint}`);
+  if (coded.code === "INTERNAL" && process.env.INWARD_DEBUG && error instanceof Error)
+    notice(withoutSecrets(error.stack ?? ""));
   process.exitCode = coded.exitCode;
 }
 

@@ -112,8 +112,8 @@ const hashed = new Map<
 >();
 
 /**
- * Proves that a model's file is still the one that was planned: a run of days opens it again and again. Reads it only where it has changed.
- * @param model its name in the plan
+ * Proves that a model's file is still the one that was found first: work of days opens it again and again. Reads it only where it has changed.
+ * @param model its name
  * @throws InwardError MODEL_CHECKSUM, MODEL_NOT_FOUND, and what a file says that is no model any more
  */
 export async function requirePlannedFile(
@@ -131,7 +131,10 @@ export async function requirePlannedFile(
   const { parts } = await inspectGguf(path);
   const sha256 = await rememberedSha256(makeModelFolder(modelFolder()), parts);
   if (sha256 === planned) return;
-  throw new InwardError("MODEL_CHECKSUM", `${path} has sha256 ${sha256}, and the plan's ${model} ${planned}.`);
+  throw new InwardError(
+    "MODEL_CHECKSUM",
+    `${path} has sha256 ${sha256}; ${model} had ${planned} when it was looked for.`,
+  );
 }
 
 /** The hash from when the model's file, or all its files, were last read whole, unless one has changed since. */

@@ -29,6 +29,17 @@ const PARENT = "INWARD_PARENT_PID";
 /** Names of variables whose values are nobody else's business. Native code reads files of strangers, and what dies leaves its memory behind. */
 const SECRET = /TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_?KEY|_AUTH|_INDEX_URL/i;
 
+/** Shorter values are words of any text. */
+const SHORTEST_SECRET = 8;
+
+/** A text that may be logged, or pasted into a report of a defect: what a server says may hold the token that it was sent. */
+export function withoutSecrets(text: string): string {
+  const values = Object.entries(process.env).flatMap(([name, value = ""]) =>
+    SECRET.test(name) && value.length >= SHORTEST_SECRET ? [[name, value] as const] : [],
+  );
+  return values.reduce((left, [name, value]) => left.replaceAll(value, `<${name}>`), text);
+}
+
 /** Of every process with native code that is started here: nothing is downloaded in there, so that no token is of use. */
 export function childEnvironment(): NodeJS.ProcessEnv {
   const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !SECRET.test(name)));

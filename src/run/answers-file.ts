@@ -18,12 +18,11 @@ import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
 import type { LanguageModel } from "../model/language-model.js";
 import { settleEngine } from "../model/engines/settings.js";
-import { startEngine } from "../model/engines/start-engine.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
 import type { EngineManifest, ModelFile } from "../study/plan.js";
 import type { ChatFormat } from "../model/chat/format.js";
 import type { SettledEngine } from "../study/study.js";
-import { findModel, type FoundModel, type OpenModelOptions } from "./open-model.js";
+import { findModel, type FoundModel, type OpenModelOptions, startFound } from "./open-model.js";
 
 /** What the answers depend on. Together with the lines asked it decides whether a file is gone on with. */
 export interface AskedOf {
@@ -193,9 +192,7 @@ class OneEngine {
   ) {}
 
   async open(): Promise<LanguageModel> {
-    const { file, adapter, chat } = this.found;
-    const choice = adapter && { path: adapter.path, scale: adapter.scale };
-    this.model ??= await startEngine(file.path, this.engine, { adapter: choice, chat });
+    this.model ??= await startFound(this.found, this.engine);
     return this.model;
   }
 

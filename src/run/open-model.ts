@@ -11,7 +11,7 @@ import { startEngine } from "../model/engines/start-engine.js";
 import type { Intervened } from "../model/interventions.js";
 import type { AdapterChoice, LanguageModel } from "../model/language-model.js";
 import type { SettledChat } from "../model/chat/settled-chat.js";
-import type { ModelProgress, OnModelProgress } from "../model/model-file.js";
+import { type ModelProgress, type OnModelProgress, requirePlannedFile } from "../model/model-file.js";
 import { loadRegistry } from "../model/registry.js";
 import { resolveModel } from "../model/resolve-model.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
@@ -144,10 +144,21 @@ export async function findModel(source: string, options: FindModelOptions = {}):
   return { file, chat, adapter: await wear(options.adapter, file, options) };
 }
 
-/** @throws InwardError ENGINE_UNAVAILABLE, ENGINE_CRASHED, MODEL_*, ADAPTER_SHAPE, ADAPTER_INVALID */
-export async function openFound({ file, adapter, chat }: FoundModel, engine: StudyEngine): Promise<OpenModel> {
+/** An engine of the file that was found, and of no other that has its path since. @throws as openFound · MODEL_CHECKSUM */
+export async function startFound({ file, adapter, chat }: FoundModel, engine: StudyEngine): Promise<LanguageModel> {
   const choice = adapter && { path: adapter.path, scale: adapter.scale };
   const model = await startEngine(file.path, engine, { adapter: choice, chat });
+  await requirePlannedFile(file.source, file).catch(async (error) => {
+    await model.dispose();
+    throw error;
+  });
+  return model;
+}
+
+/** @throws InwardError ENGINE_UNAVAILABLE, ENGINE_CRASHED, MODEL_*, ADAPTER_SHAPE, ADAPTER_INVALID */
+export async function openFound(found: FoundModel, engine: StudyEngine): Promise<OpenModel> {
+  const { file, adapter, chat } = found;
+  const model = await startFound(found, engine);
   return {
     ...model,
     file,

@@ -4,7 +4,8 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { columns, forTerminal, notice, print, printJson, table } from "../../src/cli/output.js";
+import { columns, forTerminal, notice, print, printJson, reportError, table } from "../../src/cli/output.js";
+import { InwardError } from "../../src/errors.js";
 
 const TERMINAL = { isTTY: true };
 const PIPE = { isTTY: false };
@@ -99,6 +100,17 @@ describe("tables", () => {
       ]),
     ).toBe("a     x\nlong  y");
   });
+});
+
+test("a secret of the environment that a server says again is not shown", () => {
+  vi.stubEnv("HF_TOKEN", "hf_0123456789");
+  const said = written(false, () =>
+    reportError(new InwardError("MODEL_UNREACHABLE", "401: bad token hf_0123456789"), true),
+  );
+  vi.unstubAllEnvs();
+  process.exitCode = undefined;
+  expect(said).not.toContain("0123456789");
+  expect(said.match(/401: bad token <HF_TOKEN>/g)).toHaveLength(2);
 });
 
 describe("a stream that cannot be written", () => {

@@ -81,7 +81,7 @@ test("a file that was planned is that file still, or is refused by name: it is l
     renameSync(join(folder, "other.gguf"), model);
     await expect(requirePlannedFile("a", file)).rejects.toMatchObject({
       code: "MODEL_CHECKSUM",
-      message: `${model} has sha256 ${sha256Of(model)}, and the plan's a ${file.sha256}.`,
+      message: `${model} has sha256 ${sha256Of(model)}; a had ${file.sha256} when it was looked for.`,
     });
     rmSync(model);
     await expect(requirePlannedFile("a", file)).rejects.toMatchObject({ code: "MODEL_NOT_FOUND" });

@@ -80,10 +80,12 @@ export async function askStage<Asked extends Placed, Row extends Placed>(
     onProgress: (done, total) => context.onProgress(stage, done, total),
     onRows: async (at, group) => {
       served = undefined;
-      if (!answers || askedHere(run.plan, group).length === 0) return;
-      served = answers.takeServed();
+      if (askedHere(run.plan, group).length === 0) return;
       const { state } = group[0] as Asked;
+      // Looks at the file once more: what it answered while it was written over is nobody's.
       const { manifest } = await context.modelFor(state);
+      if (!answers) return;
+      served = answers.takeServed();
       await recordFromCache(run, { state, manifest, file: basename(run.file(file)), at, served });
     },
     onGroup: (group) => onGroup({ ...group, ...(served ? { fromCache: served.answers } : {}) }),
@@ -193,7 +195,18 @@ async function modelWithAnswers({ run, modelFor, answers }: StageContext, state:
   const { model: name } = statesOf(run.plan).of(state);
   const sha256 = run.plan.models[name]?.sha256;
   if (!answers || sha256 === undefined) return model;
-  return answers.before(model, { sha256, chat: chatOf(run.plan, name) });
+  // Nor is such an answer kept for other runs.
+  const sound = async <Made>(made: Promise<Made>): Promise<Made> => {
+    const result = await made;
+    await modelFor(state);
+    return result;
+  };
+  const looking: LanguageModel = {
+    ...model,
+    ask: (...asked) => sound(model.ask(...asked)),
+    score: (...asked) => sound(model.score(...asked)),
+  };
+  return answers.before(looking, { sha256, chat: chatOf(run.plan, name) });
 }
 
 function groupAsker<Asked extends Placed, Row extends Placed>(

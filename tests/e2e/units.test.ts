@@ -3,7 +3,7 @@
  * has two models that learn, a second round that learns from the first, distributions and a matrix.
  */
 import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from "node:fs/promises";
-import { existsSync, readFileSync, renameSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -111,6 +111,24 @@ describe.skipIf(!addon)("a run in units", () => {
     });
     await rename(other, join(folder, "b.gguf"));
     await writeTinyModel(join(folder, "a.gguf"), { seed: 6, contextLength: 1024 });
+    await rm(out, { recursive: true });
+
+    // Written over, while the last group of a stage is answered.
+    struck = false;
+    const [mine, others] = await Promise.all(["b.gguf", "a.gguf"].map((name) => readFile(join(folder, name))));
+    const overwritten = runStudy("study.yaml", {
+      out,
+      onProgress: ({ done, total, unit }) => {
+        if (struck || unit !== "questions" || total === 0 || done !== total) return;
+        struck = true;
+        writeFileSync(join(folder, "b.gguf"), others as Buffer);
+      },
+    });
+    await expect(overwritten).rejects.toMatchObject({ code: "MODEL_CHECKSUM" });
+    const linesOf = async (run: string) =>
+      (await readFile(join(run, "02-object-level.jsonl"), "utf8")).split("\n").length;
+    expect(await linesOf(out)).toBeLessThan(await linesOf(whole));
+    await writeFile(join(folder, "b.gguf"), mine as Buffer);
     await rm(out, { recursive: true });
     const planned = await planStudy("study.yaml", { out });
     const moved = runWithWorkers(planned, {

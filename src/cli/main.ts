@@ -13,6 +13,9 @@ if (OPENS_ENGINE.includes(command) && rest.length > 0 && !rest.includes("--help"
   startEngineProcess();
 }
 
+// Schedulers send it before a time limit (--signal=USR1). Node would open its debugger's port then, to everybody on the machine.
+process.on("SIGUSR1", () => {});
+
 // A stream that cannot be written is no reason to leave work half done. A reader that has seen enough (npx inward models list | head) is
 // no failure; a full disk is one. Who reads no progress needs none.
 let lost = false;

@@ -4,7 +4,7 @@
  */
 
 import { randomUUID } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, lstatSync } from "node:fs";
 import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
@@ -279,7 +279,10 @@ export function shardPath(folder: string, unit: string): string {
 /** @returns undefined where there is no shard @throws STORE_CORRUPT where it says nothing that a shard says */
 export async function readShard(folder: string, unit: string): Promise<ShardRecord | undefined> {
   const path = shardPath(folder, unit);
-  if (!existsSync(path)) return undefined;
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return undefined;
+  // Files are moved out of a shard: through a link they would be another run's.
+  if (!found.isDirectory()) throw new InwardError("STORE_CORRUPT", `${path} is no folder of this run.`);
   try {
     return await readJson<ShardRecord>(join(path, SHARD), shardSchema);
   } catch (error) {

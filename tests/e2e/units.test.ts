@@ -2,7 +2,19 @@
  * A run in units: several processes, killed, begun twice, with shards that are torn or another's, give the bytes of one process. The study
  * has two models that learn, a second round that learns from the first, distributions and a matrix.
  */
-import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -201,6 +213,13 @@ describe.skipIf(!addon)("a run in units", () => {
     expect((await mergeUnits(out)).refused.map(({ unit }) => unit)).toEqual([three]);
     expect(existsSync(`${place(three)}.done`)).toBe(false);
     expect(await right.do(three)).toBe("done");
+    // A link to what is another folder's: nothing is moved out of that.
+    const elsewhere = join(folder, "elsewhere");
+    await rename(`${place(four)}.done`, elsewhere);
+    await symlink(elsewhere, `${place(four)}.done`);
+    expect((await mergeUnits(out)).refused.map(({ unit }) => unit)).toEqual([four]);
+    expect((await readdir(elsewhere)).toSorted()).toContain("02-object-level.jsonl");
+    expect(await right.do(four)).toBe("done");
     await Promise.all([left.close(), right.close()]);
     expect((await mergeUnits(out)).merged).toEqual([
       "object-level",
@@ -217,8 +236,12 @@ describe.skipIf(!addon)("a run in units", () => {
     const training = units.find(({ kind }) => kind === "trained")?.id as string;
     const term = start(["unit", out, training], { cwd: folder });
     while (!existsSync(join(out, "units", training.split("/")[0] as string))) await sleep(20);
+    // Node would open its debugger for it.
+    term.child.kill("SIGUSR1");
+    await sleep(50);
     term.child.kill("SIGTERM");
     const stopped = await term.finished;
+    expect(stopped.stderr).not.toContain("Debugger");
     expect([75, 0]).toContain(stopped.code);
     if (stopped.code === 75) expect(stopped.stdout).toContain("begin it again");
 

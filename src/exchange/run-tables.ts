@@ -323,10 +323,11 @@ export async function runTables(run: RunFolder): Promise<readonly DataTable[]> {
   ];
 }
 
-/** @throws STORE_INCOMPLETE with the command that makes them */
+/** @throws STORE_INCOMPLETE with the command that makes them, or with the answers that are still to be asked */
 export async function readScoredTrials(run: RunFolder): Promise<readonly TrialRow[]> {
-  await run.requireUnchanged("trials").catch((error: unknown) => {
+  await run.requireUnchanged("trials").catch(async (error: unknown) => {
     if (!(error instanceof InwardError) || error.code !== "STORE_INCOMPLETE") throw error;
+    await run.requireUnchanged("hypothetical");
     const file = run.file("trials");
     throw new InwardError("STORE_INCOMPLETE", `${file} is not there yet: npx inward score ${run.path} makes it.`);
   });

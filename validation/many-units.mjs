@@ -1,5 +1,5 @@
 // A study of thousands of units, done by processes as a scheduler starts them (each takes the next few units of a list, nothing else), put together
-// wave by wave, and held against one process's bytes: node validation/many-units.mjs [--strings 430] [--per-task 25] [--at-once 2] [--in folder]
+// wave by wave, and held against one process's bytes: node validation/many-units.mjs [--strings 430] [--properties first_character] [--per-task 25] [--at-once 2] [--in folder]
 // Two planted models, two tasks, a question a group and a group a unit: 430 strings of a task come to 2,642 units.
 // With --in it goes on where it was stopped. Exit code 4 where a byte differs.
 import { spawnSync } from "node:child_process";
@@ -12,6 +12,7 @@ import { bytesOf, startInward } from "./inward-processes.mjs";
 const { values } = parseArgs({
   options: {
     strings: { type: "string", default: "430" },
+    properties: { type: "string", default: "first_character" },
     "per-task": { type: "string", default: "25" },
     "at-once": { type: "string", default: String(availableParallelism()) },
     in: { type: "string" },
@@ -46,7 +47,7 @@ seed: 3
 experiments: [self_prediction, cross_prediction]
 models: { one: { source: one/planted.gguf }, two: { source: two/planted.gguf } }
 tasks: [{ task: animals_long, ${ofTask} }, { task: english_words_long, ${ofTask} }]
-properties: [first_character]
+properties: [${values.properties}]
 predictions:
   - { predictor: one, target: one }
   - { predictor: two, target: one }

@@ -7,7 +7,8 @@ import { cutGroups } from "../../src/ask/groups.js";
 import { matrixPredictors } from "../../src/ask/logprob-differences.js";
 import { hypotheticalQuestions } from "../../src/ask/questions.js";
 import { takeRunLock } from "../../src/base/lock.js";
-import { environmentOf } from "../../src/cluster/launch-workers.js";
+import { environmentOf, runWithWorkers } from "../../src/cluster/launch-workers.js";
+import { readGiven, readSetUp, writeSetUp } from "../../src/cluster/shards.js";
 import { cutStages, expectedOf, unitsOfPlan } from "../../src/cluster/units.js";
 import type { PlanEstimate } from "../../src/run/estimate/estimate.js";
 import { type CountedGroups, groupsOfPart, placedGroups } from "../../src/run/ask-stages.js";
@@ -175,5 +176,29 @@ describe("a lock of another machine", () => {
     const folder = await held(job);
     begunAnew("7", restarts);
     await expect(takeRunLock(folder)).rejects.toMatchObject({ code: "STORE_LOCKED" });
+  });
+});
+
+test("replies that were given elsewhere are read whole, or not at all: one that is gone would count as in no log", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "inward-given-"));
+  const reply = { text: "ä\u2028", stop: "end", tokenIds: [], logprobs: undefined };
+  const given = new Map(Object.entries({ "a|one": reply, "a|two": "engine_crashed" }));
+  const planned = { planHash: "p", models: {}, lensPaths: {}, vectorPaths: {}, cache: false, given };
+  await writeSetUp(folder, planned as never);
+  const setUp = await readSetUp(folder);
+  expect([...(await readGiven(folder, setUp)).keys()]).toEqual(["a|one", "a|two"]);
+  const path = join(folder, "units/given.jsonl");
+  const text = await readFile(path, "utf8");
+  for (const spoilt of ["", text.split("\n").slice(1).join("\n"), text.replace("ä", "a")]) {
+    await writeFile(path, spoilt);
+    await expect(readGiven(folder, setUp)).rejects.toMatchObject({ code: "STORE_CORRUPT" });
+  }
+});
+
+test("more workers than a machine can have are refused before anything is written", async () => {
+  const refused = runWithWorkers({ plan, folder: "/nowhere" } as never, { workers: 1e9 });
+  await expect(refused).rejects.toMatchObject({
+    code: "USAGE",
+    message: expect.stringContaining("1000000000 workers"),
   });
 });

@@ -4,7 +4,6 @@ import { Command } from "commander";
 import {
   cancelSlurm,
   mergeWave,
-  openSlurm,
   prepareSlurm,
   type SlurmRun,
   slurmStatus,
@@ -191,10 +190,9 @@ function queueText(queue: readonly QueuedJob[], folder: string): string {
 
 async function resume(run: string, _: JsonOption, command: Command): Promise<void> {
   const { json } = command.optsWithGlobals<JsonOption>();
-  const planned = await openSlurm(run);
   const done = await submitSlurm(run);
   if (json) return printJson(done);
-  print(planned.submissions.length === 0 ? "Nothing is left to be submitted." : submissionsText(done, done.jobs));
+  print(done.submissions.length === 0 ? "Nothing is left to be submitted." : submissionsText(done, done.jobs));
 }
 
 async function cancel(run: string, _: JsonOption, command: Command): Promise<void> {

@@ -1,7 +1,7 @@
-// What accidents do to a run: disks that fill at any write, folders that may not be written, clocks that jump, full tables of descriptors, too little
+// What accidents do to a run: a folder that is moved away, disks that fill at any write, folders that may not be written, clocks that jump, full tables of descriptors, too little
 // memory, GPU libraries that are missing, files of a finished run that were changed. A coded error each, nothing lost: afterwards the same command ends with an undisturbed run's bytes.
-// node validation/accidents.mjs [--only disks,quotas,readonly,models,clock,descriptors,addresses,memory,devices,edits]
-// [--disks 30] [--edits 60] [--seed 1] [--in folder]
+// node validation/accidents.mjs [--only moved,disks,quotas,readonly,models,clock,descriptors,addresses,memory,devices,edits]
+// [--disks 30] [--edits 60] [--moves 24] [--seed 1] [--in folder]
 // With --in, an undisturbed run that stands there serves again. Exit code 4 with a finding.
 // On Linux. Disks are tmpfs, read-only folders bind mounts, memory a cgroup: they need root and are skipped with a line without it.
 import { spawnSync } from "node:child_process";
@@ -20,11 +20,13 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { writeEverything } from "./everything-study.mjs";
 import { bytesOf, dice, filesOf, Findings, isCoded, startInward } from "./inward-processes.mjs";
 
 const KINDS = [
+  "moved",
   "disks",
   "quotas",
   "readonly",
@@ -41,6 +43,7 @@ const { values } = parseArgs({
     only: { type: "string", default: KINDS.join() },
     disks: { type: "string", default: "30" },
     edits: { type: "string", default: "60" },
+    moves: { type: "string", default: "24" },
     seed: { type: "string", default: "1" },
     in: { type: "string" },
   },
@@ -52,7 +55,7 @@ const folder = values.in === undefined ? mkdtempSync(join(tmpdir(), "inward-acci
 mkdirSync(folder, { recursive: true });
 /** What accidents leave in it. */
 const MADE =
-  /^(begun|half|no-caches|exported|jump(ed|ing)|cuda(\.gguf)?|vulkan|auto|none|empty|models-\w+|(quota|few|addresses|memory|faked|edited)-\d+(-run)?)$/;
+  /^(begun|half|moving|moved-\d+(-aside)?|no-caches|exported|jump(ed|ing)|cuda(\.gguf)?|vulkan|auto|none|empty|models-\w+|(quota|few|addresses|memory|faked|edited)-\d+(-run)?)$/;
 const environment = {
   HOME: folder,
   XDG_CACHE_HOME: join(folder, "cache"),
@@ -91,8 +94,8 @@ const size = filesOf(join(folder, "whole")).reduce((sum, name) => sum + statSync
 console.log(`it has ${(size / 1024).toFixed(0)} KiB`);
 
 /** The same command without the accident: nothing is lost where it ends with the undisturbed bytes. */
-async function goesOn(what, run, more = {}) {
-  const then = await inward([...study, run], more);
+async function goesOn(what, run, more = {}, args = []) {
+  const then = await inward([...study, run, ...args], more);
   check(`  and then ${what}: all is there`, then.status === 0 && isSame(run), then.output);
 }
 
@@ -502,7 +505,43 @@ async function edits() {
   console.log(`edits: ${JSON.stringify(outcomes)}`);
 }
 
-const ALL = { disks, quotas, readonly, models, clock, descriptors, addresses, memory, devices, edits };
+/**
+ * The folder of a run that is moved away while somebody works in it, and one in whose place another run is begun: by one process, and by workers. Nobody
+ * makes a folder of the old name, and each of the two goes on where it stands.
+ */
+async function moved() {
+  const begun = performance.now();
+  await inward([...study, "moving"]);
+  const whole = performance.now() - begun;
+  rmSync(join(folder, "moving"), { recursive: true });
+  const outcomes = {};
+  for (let at = 0; at < Number(values.moves); at++) {
+    const [run, aside] = [`moved-${at}`, `moved-${at}-aside`];
+    const isShared = at % 2 === 1;
+    const isReplaced = at % 4 > 1;
+    const workers = isShared ? ["--workers", "2", "--unit-questions", "6"] : [];
+    const first = inward([...study, run, ...workers]);
+    while (!existsSync(join(folder, run, "01-plan.json"))) await sleep(5);
+    const after = random() * whole * 0.9;
+    await sleep(after);
+    renameSync(join(folder, run), join(folder, aside));
+    const second = isReplaced ? inward([...study, run]) : undefined;
+    const { status, error, output } = await first;
+    const outcome = status === 0 ? "done" : (error ?? String(status));
+    outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
+    const what = `${isShared ? "two workers" : "one process"}, moved after ${(after / 1000).toFixed(2)} s${isReplaced ? ", another begun in its place" : ""}`;
+    check(`${what}: ${outcome}`, status === 0 || /^STORE_(UNWRITABLE|LOCKED)$/.test(error ?? ""), output);
+    if (second) {
+      const other = await second;
+      check("  the other one is an undisturbed run", other.status === 0 && isSame(run), other.output);
+    } else check("  and no folder of the old name is there", !existsSync(join(folder, run)));
+    await goesOn("where it was moved to", aside, {}, workers);
+    for (const left of [run, aside]) rmSync(join(folder, left), { recursive: true, force: true });
+  }
+  console.log(`moved: ${JSON.stringify(outcomes)}`);
+}
+
+const ALL = { moved, disks, quotas, readonly, models, clock, descriptors, addresses, memory, devices, edits };
 try {
   for (const kind of wanted) {
     console.log(`# ${kind}`);

@@ -71,6 +71,34 @@ export function machineLimit(error: unknown): InwardError | undefined {
   return new InwardError("MACHINE_LIMIT", `${error.message}: ${why}.`, { cause: error });
 }
 
+/** Folders that this process works in, and how often it has taken each. */
+const worked = new Map<string, number>();
+
+/**
+ * From now on `makeFolder` does not make this folder: when it is moved away while somebody works in it, what is written later would stand
+ * in a new folder of the old name.
+ * @returns ends that
+ */
+export function keepInPlace(folder: string): () => void {
+  const path = resolve(folder);
+  worked.set(path, (worked.get(path) ?? 0) + 1);
+  let ended = false;
+  return () => {
+    const count = (worked.get(path) ?? 0) - (ended ? 0 : 1);
+    ended = true;
+    if (count > 0) worked.set(path, count);
+    else worked.delete(path);
+  };
+}
+
+/** The error for a folder that is gone while this process works in it. */
+export function isMoved(folder: string): InwardError {
+  return new InwardError(
+    "STORE_UNWRITABLE",
+    `${folder} is not there any more: it was moved or removed while this process worked in it. What was finished is in the moved folder, and the same command goes on there.`,
+  );
+}
+
 /**
  * A folder and those above it, where they are not there yet. Not by Node's own recursion: on a file system that has no place for a new
  * folder (proc, an automounter's root) that tries again without end.
@@ -82,6 +110,8 @@ export function makeFolder(path: string, mode?: number): void {
   let above = resolve(path);
   try {
     for (; statSync(above, { throwIfNoEntry: false }) === undefined; above = dirname(above)) missing.unshift(above);
+    const moved = missing.find((folder) => worked.has(folder));
+    if (moved !== undefined) throw isMoved(moved);
     if (!statSync(above).isDirectory()) throw Object.assign(new Error(`${above} is no folder`), { code: "ENOTDIR" });
     for (const folder of missing) makeOne(folder, mode);
   } catch (error) {

@@ -1,14 +1,14 @@
 /** One process at a time in a run folder, or at a file of answers. A lock whose process is gone is taken over. */
 
 import { randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { copyFile, link, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { InwardError } from "../errors.js";
-import { writeError } from "./files.js";
+import { isMoved, keepInPlace, writeError } from "./files.js";
 import { readPlainFile } from "./untrusted.js";
 
 const holderSchema = z.strictObject({
@@ -36,9 +36,41 @@ export function hasSurelyEnded(one: WorkingProcess): boolean {
   return stateOf(one) === "gone";
 }
 
-/** @returns a function that gives the lock back @throws STORE_LOCKED */
-export function takeRunLock(folder: string): Promise<() => Promise<void>> {
-  return takeLock(join(folder, "run.lock"), folder);
+const RUN_LOCK = "run.lock";
+
+/** A folder that this process alone works in. As long as it does, `makeFolder` does not make the folder anew. */
+export interface RunLock {
+  /**
+   * @throws STORE_UNWRITABLE the folder was moved or removed · STORE_LOCKED another folder of its name stands there, or the lock was
+   * taken away
+   */
+  require(): Promise<void>;
+  release(): Promise<void>;
+}
+
+/** @throws STORE_LOCKED */
+export async function takeRunLock(folder: string): Promise<RunLock> {
+  const path = join(folder, RUN_LOCK);
+  const own = thisProcess();
+  const unlock = await takeLock(path, folder, own);
+  const leave = keepInPlace(folder);
+  return {
+    require: async () => {
+      const holder = await readHolder(path).catch((error) => {
+        throw writeError(error, path);
+      });
+      if (isSame(holder, own)) return;
+      if (!existsSync(folder)) throw isMoved(folder);
+      throw new InwardError(
+        "STORE_LOCKED",
+        `${path} is this process's no more: another folder stands where it worked, or the lock was removed by hand. It ends, since two would write to one run; what it had finished stays.`,
+      );
+    },
+    release: async () => {
+      leave();
+      await unlock();
+    },
+  };
 }
 
 /** Bytes; a lock has some seventy. */
@@ -47,7 +79,7 @@ const LONGEST_LOCK = 4096;
 /** Who works in a run folder now, without touching its lock; undefined where nobody does, and for what is no lock. */
 export function runLockHolder(folder: string): Pick<Holder, "pid" | "host"> | undefined {
   const refuse = (why: string) => new InwardError("STORE_CORRUPT", why);
-  const path = join(folder, "run.lock");
+  const path = join(folder, RUN_LOCK);
   for (const place of [path, join(path, HOLDER)]) {
     try {
       const text = readPlainFile(place, LONGEST_LOCK, refuse, "refused").toString();
@@ -59,8 +91,7 @@ export function runLockHolder(folder: string): Pick<Holder, "pid" | "host"> | un
 }
 
 /** @param path of the lock @param what it guards, for the message @returns a function that gives the lock back @throws STORE_LOCKED */
-export async function takeLock(path: string, what: string): Promise<() => Promise<void>> {
-  const own = thisProcess();
+export async function takeLock(path: string, what: string, own = thisProcess()): Promise<() => Promise<void>> {
   // Containers on several machines often have the same process ids.
   const draft = `${path}.${process.pid}_${randomUUID().slice(0, 8)}`;
   try {

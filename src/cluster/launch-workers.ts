@@ -114,7 +114,7 @@ export async function runWithWorkers(planned: PlannedStudy, options: WorkersOpti
     for (const said of otherCut(prepared.cut, options.cut?.questions)) options.onWorkers?.(said);
     events.add("run_begun", { pid: process.pid, workers: options.workers, devices: options.devices });
     const launcher = await Launcher.of(run, prepared, options, events);
-    await launcher.work();
+    await run.inPlace(() => launcher.work());
     events.add("run_done");
   } finally {
     await run.close();

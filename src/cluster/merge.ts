@@ -109,7 +109,12 @@ export class UnitMerger {
    * @returns units whose shards were refused: they are to be done again
    */
   async advance(): Promise<RunUnit[]> {
+    return this.run.inPlace(() => this.advanceInPlace());
+  }
+
+  private async advanceInPlace(): Promise<RunUnit[]> {
     for (; ; this.next++) {
+      await this.run.requireInPlace();
       const { current } = this;
       this.waiting = [];
       if (current === undefined) return [];

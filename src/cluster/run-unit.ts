@@ -5,7 +5,7 @@ import { cp, open, readdir, rm } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { AnswerCache } from "../ask/answer-cache.js";
 import type { Placed } from "../ask/groups.js";
-import { APPENDING, hashOf, makeFolder, readJson, readJsonLines, writeError } from "../base/files.js";
+import { APPENDING, hashOf, keepInPlace, makeFolder, readJson, readJsonLines, writeError } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import { adapterFiles } from "../finetune/adapter/adapter.js";
 import { requirePlannedFile } from "../model/model-file.js";
@@ -54,6 +54,7 @@ interface KnownUnit {
 export class UnitSession {
   private open: ReturnType<OneModel["take"]>;
   private readonly answers: AnswerCache | undefined;
+  private readonly leave: () => void;
 
   private constructor(
     private run: RunFolder,
@@ -63,6 +64,7 @@ export class UnitSession {
     private readonly models: Readonly<Record<string, ModelFile>>,
   ) {
     this.answers = AnswerCache.open(setUp.cache);
+    this.leave = keepInPlace(run.path);
   }
 
   /** @throws STORE_NOT_A_RUN, UNITS_NONE, STORE_CORRUPT, STORE_OTHER_PLAN where the plan was changed since its units were made */
@@ -79,10 +81,17 @@ export class UnitSession {
    * stays, and the same call goes on from there
    */
   async do(id: string, options: UnitOptions = {}): Promise<UnitOutcome> {
-    const known = this.requireUnit(id);
+    return this.run.inPlace(() => this.doInPlace(this.requireUnit(id), options));
+  }
+
+  private async doInPlace(known: KnownUnit, options: UnitOptions): Promise<UnitOutcome> {
     this.run = await this.run.lookAgain();
-    if (hashOf(await readJson(this.run.file("plan"))) !== this.setUp.planHash) throw otherPlan(this.run.path);
+    const { planHash } = await readSetUp(this.run.path);
+    for (const hash of [planHash, hashOf(await readJson(this.run.file("plan")))]) {
+      if (hash !== this.setUp.planHash) throw otherPlan(this.run.path);
+    }
     const { unit, stage } = known;
+    const { id } = unit;
     const inputs = await this.inputs(unit, stage);
     if (await this.run.isDone(stage.writes, inputs)) return "was_done";
     const madeFrom = madeFromOf(unit, inputs);
@@ -100,7 +109,7 @@ export class UnitSession {
     } catch (error) {
       // Another process was quicker, and its shard is in the run already.
       if (!existsSync(attempt.folder) && (await this.isMerged(stage, inputs))) return "was_done";
-      await this.close();
+      await this.closeModel();
       if (error instanceof InwardError && error.code === "INTERRUPTED") {
         await attempt.end(error.message);
         if (options.signal?.aborted !== true && options.soon?.aborted === true) return "stopped";
@@ -126,6 +135,11 @@ export class UnitSession {
   }
 
   async close(): Promise<void> {
+    this.leave();
+    await this.closeModel();
+  }
+
+  private async closeModel(): Promise<void> {
     const { open: left } = this;
     this.open = undefined;
     await left?.model.dispose();

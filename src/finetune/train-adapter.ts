@@ -97,13 +97,13 @@ export async function trainAdapter(request: TrainingRequest): Promise<AdapterCar
   const preparation = await prepare(request);
   const folder = request.outPath.replace(/\.gguf$/, ".checkpoint");
   makeFolder(folder);
-  const release = await takeRunLock(folder);
+  const lock = await takeRunLock(folder);
   try {
     const card = await trainInFolder(request, preparation, folder);
     await removeCheckpoint(folder);
     return card;
   } finally {
-    await release();
+    await lock.release();
     // Empty unless there is something to go on from, or something that is not ours.
     await rmdir(folder).catch(() => {});
   }

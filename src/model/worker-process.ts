@@ -76,7 +76,7 @@ interface CallOptions<Note> {
 
 interface Pending<Note> {
   readonly resolve: (result: never) => void;
-  readonly reject: (error: InwardError) => void;
+  readonly reject: (error: unknown) => void;
   readonly onNote?: (note: Note) => void;
 }
 
@@ -205,7 +205,13 @@ export class WorkerProcess<Methods extends object, Note = never> {
     const pending = this.pending.get(response.id);
     if (!pending) return;
     if ("note" in response) {
-      pending.onNote?.(response.note);
+      try {
+        pending.onNote?.(response.note);
+      } catch (error) {
+        // Of whoever called: thrown here it would end the whole process.
+        this.send({ abort: response.id });
+        this.reject(response.id, error);
+      }
       return;
     }
     if ("error" in response) {
@@ -216,7 +222,7 @@ export class WorkerProcess<Methods extends object, Note = never> {
     pending.resolve(response.result as never);
   }
 
-  private reject(id: number, error: InwardError): void {
+  private reject(id: number, error: unknown): void {
     const pending = this.pending.get(id);
     this.pending.delete(id);
     pending?.reject(error);

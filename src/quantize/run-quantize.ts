@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { appendFile, rename, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { hashOf, makeFolder, readJson, removePartials, writeJson, writeWhole } from "../base/files.js";
-import { takeRunLock } from "../base/lock.js";
+import { type RunLock, takeRunLock } from "../base/lock.js";
 import { INWARD_VERSION } from "../base/version.js";
 import { environmentOf, mostAtOnce, type Sharing } from "../cluster/launch-workers.js";
 import { InwardError } from "../errors.js";
@@ -147,7 +147,7 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
         : {}),
     };
     const folder = resolve(options.out ?? join("runs", `quantize-${benchmark.quantize}-${hashOf(plan).slice(0, 8)}`));
-    const unlock = await openFolder(folder, plan);
+    const lock = await openFolder(folder, plan);
     try {
       options.onPlanned?.({ folder, variants });
       await writeJson(join(folder, FILES.variants), { variants });
@@ -214,7 +214,7 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
       await writeWhole(join(folder, FILES.html), made.html);
       return { folder, plan, results, report: join(folder, FILES.html) };
     } finally {
-      await unlock();
+      await lock.release();
     }
   } finally {
     await comparison.end();
@@ -268,9 +268,9 @@ function whyNoLlamaSpeed({ speed }: Benchmark, engine: SettledEngine): string | 
 }
 
 /** @throws STORE_LOCKED, STORE_OTHER_PLAN, STORE_UNWRITABLE */
-async function openFolder(folder: string, plan: QuantizePlan): Promise<() => Promise<void>> {
+async function openFolder(folder: string, plan: QuantizePlan): Promise<RunLock> {
   makeFolder(folder);
-  const unlock = await takeRunLock(folder);
+  const lock = await takeRunLock(folder);
   try {
     await removePartials(folder);
     const path = join(folder, FILES.plan);
@@ -278,9 +278,9 @@ async function openFolder(folder: string, plan: QuantizePlan): Promise<() => Pro
     else if (hashOf(await readJson(path)) !== hashOf(JSON.parse(JSON.stringify(plan)))) {
       throw new InwardError("STORE_OTHER_PLAN", `${folder} holds another benchmark, or this one of other files.`);
     }
-    return unlock;
+    return lock;
   } catch (error) {
-    await unlock();
+    await lock.release();
     throw error;
   }
 }

@@ -8,6 +8,7 @@ import { z } from "zod";
 import {
   APPENDING,
   hashOf,
+  isMoved,
   makeFolder,
   readError,
   readJson,
@@ -15,7 +16,7 @@ import {
   writeError,
   writeJson,
 } from "../base/files.js";
-import { runLockHolder, takeRunLock } from "../base/lock.js";
+import { type RunLock, runLockHolder, takeRunLock } from "../base/lock.js";
 import { shown } from "../base/untrusted.js";
 import { isRecord } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
@@ -105,7 +106,8 @@ export class RunFolder {
     readonly path: string,
     readonly plan: Plan,
     private readonly marks: Map<string, StageMark>,
-    private readonly unlock: () => Promise<void>,
+    /** Absent of a run that is only looked at. */
+    private readonly lock?: RunLock,
     private readonly hashes = new FileHashes(),
     /** Files that stand in another folder, under the names that they have here. */
     private readonly moved?: { readonly folder: string; readonly files: ReadonlySet<RunFile> },
@@ -119,7 +121,7 @@ export class RunFolder {
     const folder = resolve(path);
     makeFolder(folder);
     await requireOwnFiles(folder);
-    const unlock = await takeRunLock(folder);
+    const lock = await takeRunLock(folder);
     try {
       await removePartials(folder);
       for (const name of FOLDERS) if (existsSync(join(folder, name))) await removePartials(join(folder, name));
@@ -133,9 +135,9 @@ export class RunFolder {
       } else {
         await writeJson(planPath, plan);
       }
-      return new RunFolder(folder, plan, await readMarks(folder), unlock);
+      return new RunFolder(folder, plan, await readMarks(folder), lock);
     } catch (error) {
-      await unlock();
+      await lock.release();
       throw error;
     }
   }
@@ -153,7 +155,7 @@ export class RunFolder {
    */
   static async look(path: string): Promise<RunFolder> {
     const { folder, plan } = await readFolder(path);
-    return new RunFolder(folder, plan, (await readSoundMarks(folder)).marks, async () => {});
+    return new RunFolder(folder, plan, (await readSoundMarks(folder)).marks);
   }
 
   /**
@@ -178,13 +180,13 @@ export class RunFolder {
 
   /** The same run as it is now: what was finished since this one was opened is seen. Nothing is locked. @throws STORE_CORRUPT */
   async lookAgain(): Promise<RunFolder> {
-    return new RunFolder(this.path, this.plan, (await readSoundMarks(this.path)).marks, async () => {}, this.hashes);
+    return new RunFolder(this.path, this.plan, (await readSoundMarks(this.path)).marks, undefined, this.hashes);
   }
 
   /** The same run, of which these files stand in another folder: whoever works through it writes only there. */
   within(folder: string, files: readonly RunFile[]): RunFolder {
     const moved = { folder, files: new Set(files) };
-    return new RunFolder(this.path, this.plan, this.marks, async () => {}, this.hashes, moved);
+    return new RunFolder(this.path, this.plan, this.marks, undefined, this.hashes, moved);
   }
 
   file(name: RunFile): string {
@@ -239,6 +241,7 @@ export class RunFolder {
   }
 
   private async writeMarks(): Promise<void> {
+    await this.requireInPlace();
     const sorted = [...this.marks].sort(([a], [b]) => (a < b ? -1 : 1));
     await writeJson(this.file("stages"), Object.fromEntries(sorted));
     this.hasForgotten = false;
@@ -290,8 +293,25 @@ export class RunFolder {
     return new InwardError("STORE_CORRUPT", `${this.file(file)} was changed after its stage had written it.`);
   }
 
+  /** That what is written stands in the folder that was opened. @throws STORE_UNWRITABLE moved or removed · STORE_LOCKED in another's place */
+  async requireInPlace(): Promise<void> {
+    if (this.lock) await this.lock.require();
+    else if (!existsSync(this.path)) throw isMoved(this.path);
+  }
+
+  /** Work in the run. What fails because the folder is not where it was says so, and not what it did not find. @throws as requireInPlace */
+  async inPlace<Result>(work: () => Promise<Result>): Promise<Result> {
+    await this.requireInPlace();
+    try {
+      return await work();
+    } catch (error) {
+      await this.requireInPlace();
+      throw error;
+    }
+  }
+
   async close(): Promise<void> {
-    await this.unlock();
+    await this.lock?.release();
   }
 }
 

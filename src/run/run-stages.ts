@@ -96,6 +96,10 @@ export function marksBeside({ kind }: Pick<Stage, "kind">): RunFile[] {
 }
 
 export async function runStage(context: StageContext, stage: Stage): Promise<void> {
+  await context.run.inPlace(() => runInPlace(context, stage));
+}
+
+async function runInPlace(context: StageContext, stage: Stage): Promise<void> {
   const { run, events, onProgress } = context;
   const { name, writes, asks } = stage;
   const inputs = await inputsOf(run, stage);

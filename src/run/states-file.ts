@@ -180,7 +180,7 @@ export async function writeStates(
   options: WritingHooks,
 ): Promise<FinishedStates> {
   makeFolder(folder);
-  const unlock = await takeRunLock(folder);
+  const lock = await takeRunLock(folder);
   try {
     await removePartials(folder);
     const opened = await openManifest(folder, job);
@@ -228,7 +228,7 @@ export async function writeStates(
     const counts = { files: manifest.files.length, rows, bytes, prompts: prompts.length, kept, setAside };
     return { folder, ...counts, ...(peakBytes === undefined ? {} : { peakBytes }) };
   } finally {
-    await unlock();
+    await lock.release();
   }
 }
 

@@ -294,7 +294,7 @@ describe("the folder", () => {
 test("a run is read, compared and exported where it may not be written: another holds its lock, and no byte changes", async () => {
   const copy = join(await mkdtemp(join(tmpdir(), "inward-copied-")), "run");
   await cp(run.path, copy, { recursive: true });
-  const unlock = await takeRunLock(copy);
+  const lock = await takeRunLock(copy);
   const bytes = async () =>
     Promise.all(
       (await readdir(copy)).map(async (name) => {
@@ -309,7 +309,7 @@ test("a run is read, compared and exported where it may not be written: another 
   const exported = await exportRun(copy, { to: ["csv"], out: join(copy, "..", "out") });
   expect(exported.files.length).toBeGreaterThan(2);
   expect(await bytes()).toEqual(before);
-  await unlock();
+  await lock.release();
 });
 
 test("an export that was ended before its end is gone on with", async () => {

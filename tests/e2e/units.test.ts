@@ -147,13 +147,15 @@ describe.skipIf(!addon)("a run in units", () => {
       workers: 2,
       cut: CUT,
       onProgress: () => {
-        if (existsSync(out)) renameSync(out, `${out}-moved`);
+        if (!existsSync(`${out}-moved`)) renameSync(out, `${out}-moved`);
       },
     });
     await expect(moved).rejects.toMatchObject({
       code: "STORE_UNWRITABLE",
       message: expect.stringContaining("is not there"),
     });
+    // Nobody makes a new one of the old name.
+    expect(existsSync(out)).toBe(false);
     expect(workersOf(process.pid)).toEqual([]);
   });
 

@@ -424,7 +424,7 @@ describe.skipIf(CHROMIUM === undefined)("the page, in Chromium", () => {
     await cp(runs.whole, going, { recursive: true });
     await writeFile(join(going, "stages.json"), "{}\n");
     await writeFile(join(going, "events.jsonl"), "");
-    const unlock = await takeRunLock(going);
+    const lock = await takeRunLock(going);
     const event = (one: object) =>
       appendFile(join(going, "events.jsonl"), `${JSON.stringify({ time: new Date().toISOString(), ...one })}\n`);
     try {
@@ -462,7 +462,7 @@ describe.skipIf(CHROMIUM === undefined)("the page, in Chromium", () => {
         "<b>it</b> stopped",
       );
     } finally {
-      await unlock();
+      await lock.release();
     }
   });
 

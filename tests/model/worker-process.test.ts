@@ -15,10 +15,10 @@ const worker = join(folder, "worker.mjs");
 writeFileSync(
   worker,
   `import { serveParent } from ${JSON.stringify(built.href)};
-   serveParent(() => ({ pid: () => process.pid, spin: () => { for (;;); }, names: () => Object.keys(process.env) }), () => "ENGINE_CRASHED");`,
+   serveParent(({ signal, note }) => ({ pid: () => process.pid, spin: () => { for (;;); }, speak: async () => { for (let at = 0; at < 100 && !signal.aborted; at++) { note(at); await new Promise((done) => setTimeout(done, 50)); } }, names: () => Object.keys(process.env) }), () => "ENGINE_CRASHED");`,
 );
 const options = { script: worker, owner: "spinner", crashCode: "ENGINE_CRASHED" } as const;
-type Methods = { pid(): number; spin(): void; names(): string[] };
+type Methods = { pid(): number; spin(): void; speak(): void; names(): string[] };
 
 const isAlive = (pid: number) => {
   try {
@@ -73,6 +73,19 @@ test("no token of the environment goes along, and all else does", async () => {
   vi.unstubAllEnvs();
   expect(names.filter((name) => secret.includes(name))).toEqual([]);
   expect(names).toEqual(expect.arrayContaining(plain));
+});
+
+test("who throws where notes are heard has thrown in the call: the process goes on", async () => {
+  const own = new WorkerProcess<Methods, number>(options);
+  let heard = 0;
+  const onNote = () => {
+    heard++;
+    throw new Error("no more of that");
+  };
+  await expect(own.call("speak", [], { onNote })).rejects.toThrow("no more of that");
+  expect(await own.remote.pid()).toBeGreaterThan(1);
+  expect(heard).toBe(1);
+  await own.end();
 });
 
 test("one that does not stop when it is told to is ended, and the call was interrupted", async () => {

@@ -1,6 +1,17 @@
 import { execFile, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rmdir, truncate, writeFile } from "node:fs/promises";
+import {
+  appendFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  rmdir,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import { once } from "node:events";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,7 +22,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Answer } from "../../src/tasks/answer.js";
 import type { Plan } from "../../src/study/plan.js";
 import { AnswerShard } from "../../src/ask/groups.js";
-import { canonicalJson, hashOf, makeFolder, readJsonLines, writeWhole } from "../../src/base/files.js";
+import { canonicalJson, hashOf, makeFolder, readJson, readJsonLines, writeWhole } from "../../src/base/files.js";
 import { EventLog, RunFolder } from "../../src/run/folder.js";
 import { runLockHolder, takeRunLock } from "../../src/base/lock.js";
 import { makePlan } from "../../src/study/make-plan.js";
@@ -147,8 +158,8 @@ describe("a run folder", () => {
     const child = spawn(process.execPath, ["-e", ""]);
     await new Promise((resolve) => child.on("exit", resolve));
     await writeFile(join(folder, "run.lock"), JSON.stringify({ pid: child.pid, host: hostname(), started: "1" }));
-    const unlock = await takeRunLock(folder);
-    await unlock();
+    const lock = await takeRunLock(folder);
+    await lock.release();
   });
 
   test.runIf(process.platform === "linux")(
@@ -161,8 +172,8 @@ describe("a run folder", () => {
       await vi.waitFor(async () => expect((await stat())[0]).toBe("Z"), 5000);
       const holder = { pid: Number(said), host: hostname(), started: (await stat())[19] };
       await writeFile(join(folder, "run.lock"), JSON.stringify(holder));
-      const unlock = await takeRunLock(folder);
-      await unlock();
+      const lock = await takeRunLock(folder);
+      await lock.release();
       parent.kill();
     },
   );
@@ -181,8 +192,8 @@ describe("a run folder", () => {
       const dead = JSON.stringify({ pid: 2 ** 22 + 7, host: (await import("node:os")).hostname(), started: "1" });
       let taken = 0;
       for (let round = 0; round < 60; round++) {
-        const unlock = await takeRunLock(folder).catch((error) => { if (error.code !== "STORE_LOCKED") throw error; });
-        if (!unlock) continue;
+        const lock = await takeRunLock(folder).catch((error) => { if (error.code !== "STORE_LOCKED") throw error; });
+        if (!lock) continue;
         taken++;
         // Fails where another one is in here.
         closeSync(openSync(folder + "/inside", "wx"));
@@ -198,16 +209,16 @@ describe("a run folder", () => {
     );
     const taken = all.map(({ stdout }) => Number(stdout));
     expect(taken.every((one) => one > 0)).toBe(true);
-    await (await takeRunLock(folder))();
+    await (await takeRunLock(folder)).release();
   });
 
   test("is had where the server made it, and its answer was lost", async () => {
     answers.areLost = true;
-    const unlock = await takeRunLock(folder).finally(() => {
+    const lock = await takeRunLock(folder).finally(() => {
       answers.areLost = false;
     });
     await expect(takeRunLock(folder)).rejects.toThrow(code("STORE_LOCKED"));
-    await unlock();
+    await lock.release();
     expect(await readdir(folder)).toEqual([]);
   });
 
@@ -237,9 +248,39 @@ describe("a run folder", () => {
       await heldBy({ host: "elsewhere" });
       await expect(takeRunLock(folder)).rejects.toThrow(code("STORE_LOCKED"));
       await heldBy({ host: hostname() });
-      await (await takeRunLock(folder))();
+      await (await takeRunLock(folder)).release();
       expect(await readdir(folder)).toEqual([]);
     });
+  });
+
+  test.each<[string, string, () => Promise<unknown>]>([
+    ["moved away", "STORE_UNWRITABLE", () => rename(folder, `${folder}-moved`)],
+    [
+      "another's now",
+      "STORE_LOCKED",
+      () => writeFile(join(folder, "run.lock"), JSON.stringify({ pid: 1, host: "elsewhere", started: "1" })),
+    ],
+    ["left without its lock", "STORE_LOCKED", () => rm(join(folder, "run.lock"))],
+  ])("whose folder is %s stops the run, and no folder is made in its place", async (_, expected, strike) => {
+    const run = await RunFolder.create(folder, plan("one"));
+    await writeFile(run.file("behaviors"), "rows\n");
+    await run.markDone(["behaviors"], { a: 1 });
+    await strike();
+    await expect(run.requireInPlace()).rejects.toThrow(code(expected));
+    await expect(run.markDone(["behaviors"], { a: 2 })).rejects.toThrow();
+    const unread = run.inPlace(() => readJson(run.file("scores")));
+    await expect(unread).rejects.toThrow(code(expected));
+    if (expected === "STORE_UNWRITABLE") {
+      expect(() => makeFolder(join(folder, "units", "logs"))).toThrow(code(expected));
+      await run.close();
+      expect(existsSync(folder)).toBe(false);
+      makeFolder(join(folder, "anew"));
+      await rm(`${folder}-moved`, { recursive: true });
+    } else {
+      const left = await readdir(folder);
+      await run.close();
+      expect(await readdir(folder)).toEqual(left);
+    }
   });
 
   test("of one that cannot be read is no dead one's", async () => {
@@ -247,7 +288,7 @@ describe("a run folder", () => {
     await expect(takeRunLock(folder)).rejects.toThrow(code("STORE_UNWRITABLE"));
     await rmdir(join(folder, "run.lock"));
     await writeFile(join(folder, "run.lock"), '{"pid":1}');
-    await (await takeRunLock(folder))();
+    await (await takeRunLock(folder)).release();
   });
 
   test("of another plan is refused", async () => {

@@ -161,9 +161,9 @@ describe("a lock of another machine", () => {
   test("is taken over by the same job that Slurm has begun anew", async () => {
     const folder = await held({ id: "7", restarts: 0 });
     begunAnew("7", "1");
-    const unlock = await takeRunLock(folder);
+    const lock = await takeRunLock(folder);
     expect(JSON.parse(await readFile(join(folder, "run.lock"), "utf8")).job).toEqual({ id: "7", restarts: 1 });
-    await unlock();
+    await lock.release();
   });
 
   test.each([

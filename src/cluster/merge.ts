@@ -8,16 +8,7 @@ import { createReadStream, existsSync } from "node:fs";
 import { lstat, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
-import {
-  hashOf,
-  makeFolder,
-  readError,
-  readJson,
-  readJsonLines,
-  writeError,
-  writeJson,
-  writeWhole,
-} from "../base/files.js";
+import { makeFolder, readError, readJson, readJsonLines, writeError, writeJson, writeWhole } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import { EventLog, type RunFile, RunFolder, UNITS_FOLDER } from "../run/folder.js";
 import { recordParts, type StageContext } from "../run/open-models.js";
@@ -25,10 +16,10 @@ import { marksBeside, inputsOf, removeOutdated, requireReads, runStage, withoutM
 import {
   madeFromOf,
   namesOfStage,
-  otherPlan,
   readSetUp,
   readShard,
   refuseShard,
+  requirePlanOfUnits,
   type ShardRecord,
   shardPath,
 } from "./shards.js";
@@ -79,7 +70,7 @@ export class UnitMerger {
   /** @param run whose lock this process holds @throws UNITS_NONE, STORE_OTHER_PLAN */
   static async of(run: RunFolder, onProgress: StageContext["onProgress"] = () => {}): Promise<UnitMerger> {
     const setUp = await readSetUp(run.path);
-    if (setUp.planHash !== hashOf(run.plan)) throw otherPlan(run.path);
+    requirePlanOfUnits(run, setUp);
     return new UnitMerger(run, cutStages(run.plan, setUp.cut), new EventLog(run.file("events")), onProgress);
   }
 

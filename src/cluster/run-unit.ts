@@ -31,6 +31,7 @@ import {
   readSetUp,
   readShard,
   refuseShard,
+  requirePlanOfUnits,
   type ShardRecord,
   type UnitsSetUp,
 } from "./shards.js";
@@ -71,7 +72,7 @@ export class UnitSession {
   static async of(folder: string): Promise<UnitSession> {
     const run = await RunFolder.look(folder);
     const setUp = await readSetUp(run.path);
-    if (hashOf(run.plan) !== setUp.planHash) throw otherPlan(run.path);
+    requirePlanOfUnits(run, setUp);
     const stages = cutStages(run.plan, setUp.cut);
     return new UnitSession(run, setUp, stages, await readGiven(run.path, setUp), modelsOf(run.plan, setUp));
   }

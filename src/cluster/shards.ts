@@ -20,7 +20,7 @@ import {
 } from "../base/files.js";
 import { hasSurelyEnded, thisProcess, type WorkingProcess, workingProcessSchema } from "../base/lock.js";
 import { InwardError } from "../errors.js";
-import { UNITS_FOLDER } from "../run/folder.js";
+import { requireOwnVersion, type RunFolder, UNITS_FOLDER } from "../run/folder.js";
 import { manifestSchema, type RunManifest } from "../run/open-models.js";
 import type { PlannedStudy } from "../run/run-study.js";
 import type { GivenReplies } from "../study/elsewhere.js";
@@ -88,6 +88,12 @@ export async function readSetUp(folder: string): Promise<UnitsSetUp> {
     throw new InwardError("UNITS_NONE", `${folder} was not cut into units: one process does it.`);
   }
   return readJson<UnitsSetUp>(setUpPath(folder), setUpSchema);
+}
+
+/** @throws STORE_OTHER_PLAN units of another plan, or of one that another version of inward is asking */
+export function requirePlanOfUnits(run: RunFolder, { planHash }: Pick<UnitsSetUp, "planHash">): void {
+  if (planHash !== hashOf(run.plan)) throw otherPlan(run.path);
+  requireOwnVersion(run);
 }
 
 export function otherPlan(folder: string): InwardError {

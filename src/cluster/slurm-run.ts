@@ -44,7 +44,7 @@ import { type MergedUnits, mergeUnits } from "./merge.js";
 import { readSetUp } from "./shards.js";
 import { type UnitsProgress, unitsProgress } from "./units-progress.js";
 import { expectedOf, type RunUnit, unitsOfPlan } from "./units.js";
-import { RunFolder } from "../run/folder.js";
+import { RunFolder, requireOwnVersion } from "../run/folder.js";
 
 const MAIN = fileURLToPath(new URL("../cli/main.js", import.meta.url));
 
@@ -180,6 +180,7 @@ function isAt(run: string, { run: written }: SlurmSetup): boolean {
 /** A run whose scripts are written, and what of it is still to be submitted. @throws SLURM_NOT_PREPARED, STORE_* */
 export async function openSlurm(folder: string): Promise<SlurmRun> {
   const { folder: run, plan, units } = await openUnits(folder);
+  requireOwnVersion({ path: run, plan });
   const place = join(run, SLURM_FOLDER);
   const setup = await readSlurmSetup(place);
   if (setup === undefined) throw new InwardError("SLURM_NOT_PREPARED", `${run} has no scripts for Slurm.`);

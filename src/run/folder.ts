@@ -17,8 +17,8 @@ import {
   writeJson,
 } from "../base/files.js";
 import { type RunLock, runLockHolder, takeRunLock } from "../base/lock.js";
-import { shown } from "../base/untrusted.js";
-import { isRecord } from "../base/untrusted.js";
+import { isRecord, shown } from "../base/untrusted.js";
+import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
 import { type Plan, readPlan } from "../study/plan.js";
 
@@ -127,8 +127,10 @@ export class RunFolder {
       for (const name of FOLDERS) if (existsSync(join(folder, name))) await removePartials(join(folder, name));
       const planPath = join(folder, RUN_FILES.plan);
       if (await exists(planPath)) {
-        const there = await readJson<{ readonly study?: unknown }>(planPath);
+        const there = await readJson<{ readonly study?: unknown; readonly inwardVersion?: unknown }>(planPath);
         if (hashOf(there) !== hashOf(plan)) {
+          if (hashOf({ ...there, inwardVersion: plan.inwardVersion }) === hashOf(plan))
+            throw otherVersion(folder, there);
           const study = typeof there.study === "string" ? ` (study ${shown(there.study)})` : "";
           throw new InwardError("STORE_OTHER_PLAN", `${folder} holds a run of another plan${study}.`);
         }
@@ -313,6 +315,19 @@ export class RunFolder {
   async close(): Promise<void> {
     await this.lock?.release();
   }
+}
+
+/** Answers of two versions in one run would be taken for one's. */
+function otherVersion(folder: string, { inwardVersion }: { readonly inwardVersion?: unknown }): InwardError {
+  return new InwardError(
+    "STORE_OTHER_PLAN",
+    `${folder} was planned by inward ${shown(inwardVersion)}, and this is ${INWARD_VERSION}: one version asks a whole run. That one goes on with it; this one scores and reports what is finished.`,
+  );
+}
+
+/** @throws STORE_OTHER_PLAN a run that another version of inward is asking */
+export function requireOwnVersion({ path, plan }: Pick<RunFolder, "path" | "plan">): void {
+  if (plan.inwardVersion !== INWARD_VERSION) throw otherVersion(path, plan);
 }
 
 async function readFolder(path: string): Promise<{ readonly folder: string; readonly plan: Plan }> {

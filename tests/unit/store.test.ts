@@ -23,6 +23,7 @@ import type { Answer } from "../../src/tasks/answer.js";
 import type { Plan } from "../../src/study/plan.js";
 import { AnswerShard } from "../../src/ask/groups.js";
 import { canonicalJson, hashOf, makeFolder, readJson, readJsonLines, writeWhole } from "../../src/base/files.js";
+import { requirePlanOfUnits } from "../../src/cluster/shards.js";
 import { EventLog, RunFolder } from "../../src/run/folder.js";
 import { runLockHolder, takeRunLock } from "../../src/base/lock.js";
 import { makePlan } from "../../src/study/make-plan.js";
@@ -295,6 +296,20 @@ describe("a run folder", () => {
     await (await RunFolder.create(folder, plan("one"))).close();
     await expect(RunFolder.create(folder, plan("two"))).rejects.toThrow(code("STORE_OTHER_PLAN"));
     await (await RunFolder.create(folder, plan("one"))).close();
+  });
+
+  test("that another version has planned is that one's to ask, also in units, and is read by this one", async () => {
+    const own = await wholePlan();
+    const older = { ...own, inwardVersion: "0.0.9" };
+    await (await RunFolder.create(folder, older)).close();
+    const refused = expect.objectContaining({
+      code: "STORE_OTHER_PLAN",
+      message: expect.stringMatching(/planned by inward "0\.0\.9", and this is \d/),
+    });
+    await expect(RunFolder.create(folder, own)).rejects.toThrow(refused);
+    const run = await RunFolder.open(folder);
+    expect(() => requirePlanOfUnits(run, { planHash: hashOf(older) })).toThrow(refused);
+    await run.close();
   });
 
   test.each([

@@ -92,7 +92,7 @@ export function keepInPlace(folder: string): () => void {
 }
 
 /** The error for a folder that is gone while this process works in it. */
-export function isMoved(folder: string): InwardError {
+export function movedAway(folder: string): InwardError {
   return new InwardError(
     "STORE_UNWRITABLE",
     `${folder} is not there any more: it was moved or removed while this process worked in it. What was finished is in the moved folder, and the same command goes on there.`,
@@ -111,7 +111,7 @@ export function makeFolder(path: string, mode?: number): void {
   try {
     for (; statSync(above, { throwIfNoEntry: false }) === undefined; above = dirname(above)) missing.unshift(above);
     const moved = missing.find((folder) => worked.has(folder));
-    if (moved !== undefined) throw isMoved(moved);
+    if (moved !== undefined) throw movedAway(moved);
     if (!statSync(above).isDirectory()) throw Object.assign(new Error(`${above} is no folder`), { code: "ENOTDIR" });
     for (const folder of missing) makeOne(folder, mode);
   } catch (error) {

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { InwardError } from "../errors.js";
-import { isMoved, keepInPlace, writeError } from "./files.js";
+import { movedAway, keepInPlace, writeError } from "./files.js";
 import { readPlainFile } from "./untrusted.js";
 
 const holderSchema = z.strictObject({
@@ -60,7 +60,7 @@ export async function takeRunLock(folder: string): Promise<RunLock> {
         throw writeError(error, path);
       });
       if (isSame(holder, own)) return;
-      if (!existsSync(folder)) throw isMoved(folder);
+      if (!existsSync(folder)) throw movedAway(folder);
       throw new InwardError(
         "STORE_LOCKED",
         `${path} is this process's no more: another folder stands where it worked, or the lock was removed by hand. It ends, since two would write to one run; what it had finished stays.`,

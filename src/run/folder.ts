@@ -8,7 +8,7 @@ import { z } from "zod";
 import {
   APPENDING,
   hashOf,
-  isMoved,
+  movedAway,
   makeFolder,
   readError,
   readJson,
@@ -298,7 +298,7 @@ export class RunFolder {
   /** That what is written stands in the folder that was opened. @throws STORE_UNWRITABLE moved or removed · STORE_LOCKED in another's place */
   async requireInPlace(): Promise<void> {
     if (this.lock) await this.lock.require();
-    else if (!existsSync(this.path)) throw isMoved(this.path);
+    else if (!existsSync(this.path)) throw movedAway(this.path);
   }
 
   /** Work in the run. What fails because the folder is not where it was says so, and not what it did not find. @throws as requireInPlace */

@@ -217,7 +217,10 @@ export const ERRORS = {
     exit: 1,
     hint: "Wait for that process, or end it (kill <its number>, on its machine); or give this run another folder with --out.",
   },
-  STORE_UNWRITABLE: { exit: 1, hint: "Give a folder you may write to with --out." },
+  STORE_UNWRITABLE: {
+    exit: 1,
+    hint: "Give a folder you may write to with --out. Where one was moved or removed meanwhile: the same command again.",
+  },
   STORE_UNREADABLE: {
     exit: 1,
     hint: "Whoever owns it gives you the right to read it (chmod a+r), or the disk is to be looked at; nothing was changed. Then the same command again.",

@@ -1,8 +1,8 @@
 /** Asks the questions of one stage, group by group, and keeps what is finished whatever happens to the rest. Measuring is asking too. */
 
-import { type FileHandle, open } from "node:fs/promises";
 import type { z } from "zod";
-import { APPENDING, readJsonLines, writeError } from "../base/files.js";
+import { readJsonLines } from "../base/files.js";
+import { GrownFile } from "../base/grown-file.js";
 import { medianOf } from "../base/median.js";
 import { InwardError } from "../errors.js";
 import type { AskCost, AskRequest, LanguageModel } from "../model/language-model.js";
@@ -22,8 +22,7 @@ export interface Placed {
 
 export class AnswerShard<Row extends Placed = Answer> {
   private constructor(
-    private readonly path: string,
-    private readonly file: FileHandle,
+    private readonly file: GrownFile,
     /** Groups that are finished, the first ones of the plan's order. */
     readonly groupsDone: number,
   ) {}
@@ -57,25 +56,15 @@ export class AnswerShard<Row extends Placed = Answer> {
       lines += group.length;
       groupsDone++;
     }
-    try {
-      const file = await open(path, APPENDING);
-      await file.truncate(lines === 0 ? 0 : ends[lines - 1]);
-      return new AnswerShard<Row>(path, file, groupsDone);
-    } catch (error) {
-      throw writeError(error, path);
-    }
+    return new AnswerShard<Row>(await GrownFile.open(path, ends.slice(0, lines)), groupsDone);
   }
 
-  /** @throws STORE_DISK_FULL, STORE_UNWRITABLE; the torn end is cut off at the next opening */
-  async append(answers: readonly Row[]): Promise<void> {
-    try {
-      await this.file.appendFile(answers.map((answer) => `${JSON.stringify(answer)}\n`).join(""));
-      await this.file.datasync();
-    } catch (error) {
-      throw writeError(error, this.path);
-    }
+  /** @throws STORE_DISK_FULL, STORE_UNWRITABLE; the torn end is cut off at the next opening · STORE_CORRUPT somebody else has written to it */
+  append(answers: readonly Row[]): Promise<void> {
+    return this.file.append(answers.map((answer) => `${JSON.stringify(answer)}\n`).join(""), { synced: true });
   }
 
+  /** @throws STORE_CORRUPT somebody else has written to it */
   close(): Promise<void> {
     return this.file.close();
   }

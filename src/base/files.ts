@@ -1,7 +1,7 @@
 /** Files that are there whole or not at all: written beside their place, synced, renamed. */
 
 import { createHash } from "node:crypto";
-import { constants, mkdirSync, statSync } from "node:fs";
+import { type BigIntStats, constants, mkdirSync, statSync } from "node:fs";
 import { open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { z } from "zod";
@@ -35,15 +35,19 @@ export function writeError(error: unknown, path: string): unknown {
   }
   // Moved, or removed, while somebody works in it.
   if (code === "ENOENT") {
-    return new InwardError("STORE_UNWRITABLE", `${path} cannot be written: its folder is not there (ENOENT).`, {
-      cause: error,
-    });
+    const what = `${path} cannot be written: its folder is not there (ENOENT).`;
+    return new InwardError("STORE_UNWRITABLE", what, { cause: error });
   }
   return machineLimit(error) ?? error;
 }
 
-/** That a file of a run is no plain file is its fault. Rights, a failing disk and the limits of a process say nothing of what it holds. */
-const FAULT_OF_FILE = /^(E(ISDIR|NOTDIR|LOOP|NAMETOOLONG)$|[^E])/;
+/** What a file is to the file system: as long as it says the same, nobody has written to it. */
+export function seenOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return [dev, ino, size, mtimeNs, ctimeNs].join();
+}
+
+/** That a file of a run is no plain file, or gone, is its fault. Rights, a failing disk and the limits of a process say nothing of what it holds. */
+const FAULT_OF_FILE = /^(E(NOENT|ISDIR|NOTDIR|LOOP|NAMETOOLONG)$|[^E])/;
 
 /** @param why a code of the file system, or why it is no plain file @returns the coded error for a file of a run that cannot be read */
 export function readError(why: string, path: string): InwardError {

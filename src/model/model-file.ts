@@ -3,7 +3,15 @@
 import { createHash } from "node:crypto";
 import { hashOf, makeFolder } from "../base/files.js";
 import { isRecord } from "../base/untrusted.js";
-import { createReadStream, existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import {
+  type BigIntStats,
+  createReadStream,
+  existsSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { homedir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
@@ -187,10 +195,19 @@ export function remember(
 function stateOf(paths: readonly string[]): string {
   return paths
     .map((path) => {
-      const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
+      const stat = statOf(path);
       return stat ? `${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}:${stat.ino}` : "missing";
     })
     .join("|");
+}
+
+/** @returns undefined where there is none, also where a file stands in the place of a folder above it */
+function statOf(path: string): BigIntStats | undefined {
+  try {
+    return statSync(path, { bigint: true });
+  } catch {
+    return undefined;
+  }
 }
 
 const rememberedSchema = z.strictObject({

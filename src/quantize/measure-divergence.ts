@@ -47,6 +47,8 @@ interface MeasureDivergenceRequest {
   readonly share?: { readonly at: number; readonly of: number };
   /** Variants of which it is known what evaluated them; others are opened to be asked even where nothing is left to do. Default all. */
   readonly known?: ReadonlySet<string>;
+  /** Before rows of these variants are kept. Throws where one's file is another by now, or the folder another's. */
+  readonly require?: (variants: readonly ComparedVariant[]) => Promise<void>;
 }
 
 type ComparedVariant = Pick<Variant, "name" | "path" | "graph">;
@@ -81,6 +83,7 @@ export async function measureDivergence(request: MeasureDivergenceRequest): Prom
     mostPositions,
     share,
     known,
+    require = async () => {},
   } = request;
   makeFolder(folder);
   const manifests: Record<string, OpenedFiles[string]> = {};
@@ -127,6 +130,7 @@ export async function measureDivergence(request: MeasureDivergenceRequest): Prom
         await opened(variant);
         const values = await process.call("compare", [chunk.items], call);
         requireAll(values, variant.name);
+        await require(set.base === undefined ? [source, variant] : [variant]);
         await append(path, chunk.begin, values);
       }
       done += chunk.items.length;
@@ -150,6 +154,7 @@ export async function measureDivergence(request: MeasureDivergenceRequest): Prom
         await opened(variant, OWN_READINGS[reading]);
         const values = await process.call("compare", [chunk.items], call);
         requireAll(values, variant.name);
+        await require([variant]);
         await append(path, chunk.begin, values);
       }
       done = begun + (1 + owns.length) * chunk.items.length;

@@ -13,7 +13,7 @@ import { BaseFile, encodeBaseHeader } from "./base-file.js";
 import { type CompareProcess, keptPositions, positionsOf, startCompareProcess } from "./compare-logits.js";
 import { settleEngine } from "../model/engines/settings.js";
 import { ONNX_RUNTIME } from "../onnx/onnx-packages.js";
-import { sha256OfFile } from "../model/model-file.js";
+import { requirePlannedFile, sha256OfFile } from "../model/model-file.js";
 import { resolveModel } from "../model/resolve-model.js";
 import { modelProgress, type WorkOptions } from "../run/open-model.js";
 import type { SettledEngine } from "../study/study.js";
@@ -173,6 +173,7 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
         engine,
         folder,
         process: comparison,
+        lock,
         sharing,
         signal,
         onProgress,
@@ -205,6 +206,7 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
         adapters: crossed ? found(crossed) : unmeasured("the benchmark names no adapters"),
         notes: benchmarkNotes(plan, rows, source.reencodedFrom?.encoding),
       };
+      await lock.require();
       await writeJson(join(folder, FILES.results), results);
       const made = await makeQuantizeReport(plan, results);
       await rm(join(folder, FILES.figures), { recursive: true, force: true });
@@ -213,6 +215,10 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
       await writeWhole(join(folder, FILES.markdown), made.markdown);
       await writeWhole(join(folder, FILES.html), made.html);
       return { folder, plan, results, report: join(folder, FILES.html) };
+    } catch (error) {
+      // What fails because the folder is not where it was says so.
+      await lock.require();
+      throw error;
     } finally {
       await lock.release();
     }
@@ -291,6 +297,7 @@ interface CompareSetsRequest {
   readonly engine: SettledEngine;
   readonly folder: string;
   readonly process: CompareProcess;
+  readonly lock: RunLock;
   readonly sharing: Sharing;
   readonly signal: AbortSignal | undefined;
   readonly onProgress: QuantizeOptions["onProgress"];
@@ -299,7 +306,7 @@ interface CompareSetsRequest {
 /** @returns by variant the arithmetic that it was evaluated in */
 async function compareSets(
   sets: readonly ComparedSet[],
-  { benchmark, variants, engine, folder, process, sharing, signal, onProgress }: CompareSetsRequest,
+  { benchmark, variants, engine, folder, process, lock, sharing, signal, onProgress }: CompareSetsRequest,
 ): Promise<Record<string, string>> {
   const path = join(folder, FILES.engines);
   const manifests: Record<string, OpenedFiles[string]> = existsSync(path) ? await readJson(path) : {};
@@ -311,6 +318,13 @@ async function compareSets(
     startCompareProcess(engine, environmentOf(devices?.[(at + 1) % devices.length])),
   );
   const processes = [process, ...more];
+  const require = async (evaluated: readonly { readonly name: string }[]) => {
+    await lock.require();
+    for (const { name, path, sha256, graph } of variants) {
+      const isEvaluated = graph === undefined && evaluated.some((one) => one.name === name);
+      if (isEvaluated) await requirePlannedFile(name, { path, sha256 });
+    }
+  };
   try {
     for (const set of sets) {
       const opened = await sideBySide(processes, signal, (one, at, stop) => ({
@@ -323,6 +337,7 @@ async function compareSets(
         floorItems: benchmark.floorTexts,
         steps: set.name === stepped,
         known: new Set(Object.keys(manifests)),
+        require,
         signal: stop,
         onProgress: (done, total) => onProgress?.({ stage: `comparing ${set.name}`, done, total, unit: "questions" }),
       }));

@@ -18,6 +18,7 @@ import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
 import type { LanguageModel } from "../model/language-model.js";
 import { settleEngine } from "../model/engines/settings.js";
+import { requirePlannedFile } from "../model/model-file.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
 import type { EngineManifest, ModelFile } from "../study/plan.js";
 import type { ChatFormat } from "../model/chat/format.js";
@@ -135,6 +136,8 @@ export async function writeAnswers<Asked extends Placed, Row extends Placed>(
         options.onProgress?.({ stage: what, done, total, unit: "questions" });
       },
       onRows: async (at) => {
+        // What it answered while it was written over is nobody's.
+        await requirePlannedFile(found.file.source, found.file);
         const served = answers?.takeServed();
         fromCache += served?.answers ?? 0;
         await place.count(at, served, await seal.taken());

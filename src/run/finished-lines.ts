@@ -3,9 +3,9 @@
  * the same work what an earlier process finished is kept, of other work nothing.
  */
 
-import { type FileHandle, open } from "node:fs/promises";
 import { z } from "zod";
-import { APPENDING, hashOf, readJsonLines, writeError } from "../base/files.js";
+import { hashOf, readJsonLines } from "../base/files.js";
+import { GrownFile } from "../base/grown-file.js";
 
 /** The first line. */
 export interface BegunLine {
@@ -17,8 +17,7 @@ export const begunLineSchema = z.strictObject({ what: z.literal("begun"), madeFr
 
 export class FinishedLines<Line extends object> {
   private constructor(
-    private readonly path: string,
-    private readonly file: FileHandle,
+    private readonly file: GrownFile,
     /** Of an earlier process, in their order. */
     readonly before: readonly Line[],
   ) {}
@@ -32,31 +31,19 @@ export class FinishedLines<Line extends object> {
     const { rows, ends } = await readJsonLines<object>(path, z.union([begunLineSchema, schema]));
     const first: BegunLine = { what: "begun", madeFrom: hashOf(madeFrom) };
     const isSame = rows[0] !== undefined && hashOf(rows[0]) === hashOf(first);
-    try {
-      const file = await open(path, APPENDING);
-      await file.truncate(isSame ? ends.at(-1) : 0);
-      const lines = new FinishedLines<Line>(path, file, isSame ? (rows.slice(1) as Line[]) : []);
-      if (!isSame) await lines.append(first as never);
-      return lines;
-    } catch (error) {
-      throw writeError(error, path);
-    }
+    const file = await GrownFile.open(path, isSame ? ends : []);
+    const lines = new FinishedLines<Line>(file, isSame ? (rows.slice(1) as Line[]) : []);
+    if (!isSame) await lines.append(first as never);
+    return lines;
   }
 
   /** Not synced, since a line may take a millisecond to make. @throws STORE_DISK_FULL, STORE_UNWRITABLE; a torn end is cut off at the next opening */
-  async append(line: Line): Promise<void> {
-    try {
-      await this.file.appendFile(`${JSON.stringify(line)}\n`);
-    } catch (error) {
-      throw writeError(error, this.path);
-    }
+  append(line: Line): Promise<void> {
+    return this.file.append(`${JSON.stringify(line)}\n`, { synced: false });
   }
 
-  async close(): Promise<void> {
-    try {
-      await this.file.datasync();
-    } finally {
-      await this.file.close();
-    }
+  /** @throws STORE_CORRUPT somebody else has written to it */
+  close(): Promise<void> {
+    return this.file.close();
   }
 }

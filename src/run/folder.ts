@@ -1,7 +1,7 @@
 /** A run's folder: the names of its files, its plan, its lock, and which stages are done. Sorted by name it is the diagram. */
 
 import { createHash } from "node:crypto";
-import { appendFileSync, type BigIntStats, closeSync, createReadStream, existsSync, openSync } from "node:fs";
+import { appendFileSync, closeSync, createReadStream, existsSync, openSync } from "node:fs";
 import { access, lstat, readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { z } from "zod";
@@ -13,6 +13,7 @@ import {
   readError,
   readJson,
   removePartials,
+  seenOf,
   writeError,
   writeJson,
 } from "../base/files.js";
@@ -295,11 +296,34 @@ export class RunFolder {
     return new InwardError("STORE_CORRUPT", `${this.file(file)} was changed after its stage had written it.`);
   }
 
-  /** That what is written stands in the folder that was opened. @throws STORE_UNWRITABLE moved or removed · STORE_LOCKED in another's place */
+  /**
+   * That what is written stands in the folder that was opened, beside its plan.
+   * @throws STORE_UNWRITABLE moved or removed · STORE_LOCKED in another's place · STORE_CORRUPT, STORE_INCOMPLETE another plan, or none
+   */
   async requireInPlace(): Promise<void> {
-    if (this.lock) await this.lock.require();
-    else if (!existsSync(this.path)) throw movedAway(this.path);
+    if (this.lock) {
+      await this.lock.require();
+      await this.requirePlan();
+    } else if (!existsSync(this.path)) throw movedAway(this.path);
   }
+
+  /**
+   * What is made would be of the plan that was opened, and would stand beside another.
+   * @throws STORE_CORRUPT, STORE_INCOMPLETE where it was removed
+   */
+  private async requirePlan(): Promise<void> {
+    const path = this.file("plan");
+    const sha256 = await this.hashes.of(path);
+    if (sha256 !== undefined && sha256 === this.planSha256) return;
+    if (sha256 === undefined) throw new InwardError("STORE_INCOMPLETE", `${path} was removed while it was worked on.`);
+    if (hashOf(await readJson(path)) !== hashOf(this.plan)) {
+      throw new InwardError("STORE_CORRUPT", `${path} was changed while it was worked on: it is another plan now.`);
+    }
+    this.planSha256 = sha256;
+  }
+
+  /** Of the plan's file, when it was last found to be this run's. */
+  private planSha256: string | undefined;
 
   /** Work in the run. What fails because the folder is not where it was says so, and not what it did not find. @throws as requireInPlace */
   async inPlace<Result>(work: () => Promise<Result>): Promise<Result> {
@@ -380,10 +404,6 @@ class FileHashes {
     }
     return undefined;
   }
-}
-
-function seenOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
-  return [dev, ino, size, mtimeNs, ctimeNs].join();
 }
 
 function isCorrupt(error: unknown): boolean {

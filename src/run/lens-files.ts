@@ -1,6 +1,8 @@
 /** Lenses of files that a study names: what each one is, held against the model that it is said to be of. */
 
+import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
+import { seenOf } from "../base/files.js";
 import { didYouMean } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { readGguf } from "../gguf/read-gguf.js";
@@ -77,14 +79,36 @@ export function requireReadModels(plan: Plan, lenses: SettledLenses): void {
   );
 }
 
-/** The maps of a file, as it was planned. Close it after use. @throws LENS_FILE it has changed since */
-export async function openPlannedLens(planned: PlannedLens, path: string): Promise<LensFile> {
-  const sha256 = await sha256OfFile(path).catch((error: unknown) =>
-    String((error as NodeJS.ErrnoException).code ?? error),
-  );
-  if (sha256 === planned.sha256) return LensFile.open(path);
+/** The maps of a file that is as it was planned. */
+export interface OpenPlannedLens extends Pick<LensFile, "map" | "close"> {}
+
+/** Close it after use. @throws LENS_FILE it has changed since; so does reading a map, since hours may lie between two */
+export async function openPlannedLens(planned: PlannedLens, path: string): Promise<OpenPlannedLens> {
+  let seen = await requirePlannedLens(planned, path);
+  const file = await LensFile.open(path);
+  return {
+    map: async (layer) => {
+      const map = await file.map(layer);
+      seen = await requirePlannedLens(planned, path, seen);
+      return map;
+    },
+    close: () => file.close(),
+  };
+}
+
+/** @param known of the file that was found to be the planned one @returns what it is to the file system */
+async function requirePlannedLens(planned: PlannedLens, path: string, known?: string): Promise<string> {
+  let found: string;
+  try {
+    const seen = seenOf(await stat(path, { bigint: true }));
+    if (seen === known) return seen;
+    found = await sha256OfFile(path);
+    if (found === planned.sha256) return seen;
+  } catch (error) {
+    found = String((error as NodeJS.ErrnoException).code ?? error);
+  }
   throw new InwardError(
     "LENS_FILE",
-    `The lens ${planned.name} (${path}) has changed since the study was planned: the plan has sha256 ${planned.sha256}, its file ${sha256}.`,
+    `The lens ${planned.name} (${path}) has changed since the study was planned: the plan has sha256 ${planned.sha256}, its file ${found}.`,
   );
 }

@@ -19,7 +19,6 @@ import {
   lensLineSchema,
   type PromptReading,
 } from "../probe/lens-results.js";
-import type { LensFile } from "../probe/lens-file.js";
 import { lensHeldOut, type LensRow, TUNED_LENS_SETTINGS, type TunedLensSettings } from "../probe/lens-tuned.js";
 import type { RowMatrix } from "../probe/linear-probe.js";
 import { propertyNamed } from "../properties/all-properties.js";
@@ -31,7 +30,7 @@ import { readAnswers } from "./behaviors.js";
 import type { StatesBySite } from "./captured-states.js";
 import { FinishedLines } from "./finished-lines.js";
 import type { RunFolder } from "./folder.js";
-import { openPlannedLens } from "./lens-files.js";
+import { type OpenPlannedLens, openPlannedLens } from "./lens-files.js";
 import type { StageContext, StageWork } from "./open-models.js";
 import {
   besideSpans,
@@ -172,7 +171,7 @@ class OpenLens {
   private readonly process: LensProcess;
   private unread?: string;
   /** By name, files of lenses that were begun to be read. */
-  private readonly files = new Map<string, LensFile>();
+  private readonly files = new Map<string, OpenPlannedLens>();
   private whole?: StatesBySite;
   private tokenizer?: Tokenizer;
   private vocabulary = 0;

@@ -315,7 +315,7 @@ export function openState(
   return {
     requireFile,
     open: async (state, before) => {
-      const { model } = statesOf(run.plan).of(state);
+      const { model, adapter: trained } = statesOf(run.plan).of(state);
       await requireFile(state);
       const path = modelPath(model);
       const adapter = adapterOf(state);
@@ -324,11 +324,17 @@ export function openState(
       const known = before && statesOf(run.plan).of(before.state).model;
       const isSame =
         known !== undefined && modelPath(known) === path && hashOf(chatOf(run.plan, known)) === hashOf(chat);
-      if (before?.model.withAdapter && isSame) return await opened(state, await before.model.withAdapter(adapter));
-      await before?.model.dispose();
-      const planned = engineOf(run.plan, model);
-      const settings = threads !== undefined && planned.forward === "own" ? { ...planned, threads } : planned;
-      return await opened(state, await startEngine(path, settings, { adapter, chat }));
+      try {
+        if (before?.model.withAdapter && isSame) return await opened(state, await before.model.withAdapter(adapter));
+        await before?.model.dispose();
+        const planned = engineOf(run.plan, model);
+        const settings = threads !== undefined && planned.forward === "own" ? { ...planned, threads } : planned;
+        return await opened(state, await startEngine(path, settings, { adapter, chat }));
+      } catch (error) {
+        // What the engine says of a file that is gone, or another, is not why.
+        if (trained !== undefined) await run.requireUnchanged(`adapter/${trained}`);
+        throw error;
+      }
     },
   };
 }

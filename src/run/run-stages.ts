@@ -112,12 +112,30 @@ async function runInPlace(context: StageContext, stage: Stage): Promise<void> {
     return;
   }
   const files = await requireReads(run, stage);
-  if (stage.kind === "measured" || stage.kind === "trained") await context.requireModels?.();
+  const opensByPath = stage.kind === "measured" || stage.kind === "trained";
+  if (opensByPath) await context.requireModels?.();
   await run.unmark(writes);
   events.add("stage_begun", { stage: name, questions });
   await stage.run(context, { stage: name, reads: files, outdate: () => removeOutdated(run, stage) });
+  if (opensByPath) await requireStillPlanned(run, writes, async () => context.requireModels?.());
   await run.markDone(writes, inputs, beside);
   events.add("stage_done", { stage: name });
+}
+
+/**
+ * Weights may be read from their file for as long as a stage works. What was made while the file was written over is nobody's: the next call
+ * would take it for finished work.
+ * @param require throws where a model is no more the plan's
+ */
+export async function requireStillPlanned(
+  run: RunFolder,
+  writes: readonly RunFile[],
+  require: () => Promise<void>,
+): Promise<void> {
+  await require().catch(async (error) => {
+    for (const file of writes) await rm(run.file(file), { force: true });
+    throw error;
+  });
 }
 
 function hashesOf(run: RunFolder, what: Reads[string]): unknown {

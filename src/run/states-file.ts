@@ -24,7 +24,7 @@ import { InwardError } from "../errors.js";
 import { readGguf } from "../gguf/read-gguf.js";
 import type { AskRequest } from "../model/language-model.js";
 import { settleEngine } from "../model/engines/settings.js";
-import { sha256OfFile } from "../model/model-file.js";
+import { requirePlannedFile, sha256OfFile } from "../model/model-file.js";
 import { openTokenizer } from "../model/engines/start-engine.js";
 import {
   type CapturedShard,
@@ -217,6 +217,8 @@ export async function writeStates(
       let at = 0;
       for await (const shard of capturer.shards(jobs, hooksOf)) {
         const { file, first, end } = named[at++] as (typeof named)[number];
+        // Of weights that were written over while they were read nothing is kept.
+        await requirePlannedFile(job.found.file.source, job.found.file);
         manifest = await finishFile(folder, manifest, shard, prompts.slice(first, end), file, lines);
       }
       peakBytes = await capturer.peakBytes();

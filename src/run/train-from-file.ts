@@ -1,5 +1,6 @@
 /** A LoRA adapter from chat JSONL in one call: the base found, the examples encoded, trained on, and the adapter's files written. */
 
+import { rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { z } from "zod";
 import { makeFolder, writeWhole } from "../base/files.js";
@@ -18,6 +19,7 @@ import { readGguf } from "../gguf/read-gguf.js";
 import type { EncodedExample } from "../model/language-model.js";
 import { gpuOf } from "../model/engines/settings.js";
 import { startEngine } from "../model/engines/start-engine.js";
+import { requirePlannedFile } from "../model/model-file.js";
 import { findAddon } from "../model/native/addon.js";
 import { loadRegistry } from "../model/registry.js";
 import { resolveModel } from "../model/resolve-model.js";
@@ -152,6 +154,11 @@ export async function train(chat: string | readonly TrainingExample[], options: 
     },
     onEvent,
     signal,
+  });
+  await requirePlannedFile(file.source, file).catch(async (error) => {
+    // Nobody knows from which step on its base was another.
+    await Promise.all(Object.values(adapterFiles(out)).map((path) => rm(path, { force: true })));
+    throw error;
   });
   return { files: await writeBeside(card, file, options), card };
 }

@@ -1,6 +1,7 @@
 /** States of a file of prompts: whole files, a line a row, the same bytes after a kill -9, and clear errors. */
 import { spawn } from "node:child_process";
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -214,6 +215,24 @@ describe("a folder of states", () => {
     writeFileSync(join(out, "states-00002.safetensors.partial-1"), "half");
     expect(await capture("killed")).toMatchObject({ kept: kept[0].prompts });
     expect(bytesOf("killed")).toEqual(bytesOf("answered"));
+  });
+
+  test("of a model that is written over while its states are taken no row is kept", async () => {
+    const own = join(folder, "own.gguf");
+    copyFileSync(model, own);
+    await writeTinyModel(join(folder, "other.gguf"), { seed: 6, normSpread: 0.1 });
+    const settings = { ...SETTINGS, engine: ENGINE, out: join(folder, "struck") };
+    let struck = false;
+    const onProgress = () => {
+      if (!struck) copyFileSync(join(folder, "other.gguf"), own);
+      struck = true;
+    };
+    await expect(captureStates(prompts(), own, { ...settings, onProgress })).rejects.toEqual(coded("MODEL_CHECKSUM"));
+    expect(readdirSync(join(folder, "struck")).filter((name) => name.endsWith(".jsonl"))).toEqual([]);
+    copyFileSync(model, own);
+    await captureStates(prompts(), own, settings);
+    await captureStates(prompts(), own, { ...settings, out: join(folder, "undisturbed") });
+    expect(bytesOf("struck")).toEqual(bytesOf("undisturbed"));
   });
 
   test("what cannot be is refused with its code, and leaves nothing half-written", async () => {

@@ -1,6 +1,6 @@
 /** Files of prompts asked, scored and listed by a tiny model: what stands in every line, and that nothing is lost or asked twice. */
-import { existsSync, readFileSync } from "node:fs";
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { copyFileSync, existsSync, readFileSync } from "node:fs";
+import { copyFile, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -85,6 +85,21 @@ describe("answers", () => {
     await expect(ask({ out: foreign })).rejects.toThrow(other);
     expect(await readFile(foreign, "utf8")).toBe("no newline at its end");
     expect(await readFile(out)).toEqual(whole);
+  });
+
+  test("of a model that is written over while it is asked are nobody's, and not kept", async () => {
+    const own = join(folder, "own.gguf");
+    await copyFile(model, own);
+    await writeTinyModel(join(folder, "other.gguf"), { seed: 4 });
+    const struck = join(folder, "struck.jsonl");
+    const asked = askFile(prompts, own, {
+      ...{ out: struck, device: "cpu", engine: { ...engine, cache: false } },
+      onProgress: ({ done }) => {
+        if (done === 5) copyFileSync(join(folder, "other.gguf"), own);
+      },
+    });
+    await expect(asked).rejects.toThrow(expect.objectContaining({ code: "MODEL_CHECKSUM" }));
+    expect(await rows(struck)).toHaveLength(4);
   });
 
   test("a prompt that cannot be asked is named before any is", async () => {

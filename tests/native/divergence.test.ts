@@ -14,6 +14,7 @@ import {
 } from "../../src/quantize/compare-logits.js";
 import { settleEngine } from "../../src/model/engines/settings.js";
 import { startEngine } from "../../src/model/engines/start-engine.js";
+import { InwardError } from "../../src/errors.js";
 import { findBinaries, loadAddon } from "../../src/model/native/addon.js";
 import { requantizeGguf } from "../../src/model/requantize.js";
 import { fileFloor, scoreDivergence } from "../../src/quantize/divergence-scores.js";
@@ -75,7 +76,8 @@ afterAll(async () => {
 });
 
 let runs = 0;
-async function measured(variants: readonly string[], more: { mostPositions?: number; engine?: SettledEngine } = {}) {
+type More = Partial<Pick<Parameters<typeof measureDivergence>[0], "mostPositions" | "engine" | "require">>;
+async function measured(variants: readonly string[], more: More = {}) {
   const place = join(folder, `run-${runs++}`);
   const named = variants.map((path, at) => ({ name: at === 0 ? "source" : `v${at}`, path, kind: "given" as const }));
   const set = { name: "text" as const, items: windows.windows };
@@ -248,6 +250,15 @@ describe("a run that is stopped", () => {
     await measureDivergence({ ...request, share: { at: 1, of: 2 } });
     const files = (of: string) => readdirSync(of).map((name) => [name, readFileSync(join(of, name), "hex")]);
     expect(files(shared)).toEqual(files(place));
+  });
+
+  test("of a file that is another by now, or in a folder that is another's, no row is kept", async () => {
+    const place = runs;
+    const require = async (evaluated: readonly { readonly name: string }[]) => {
+      throw new InwardError("MODEL_CHECKSUM", evaluated.map(({ name }) => name).join());
+    };
+    await expect(measured([floats, rounded], { require })).rejects.toEqual(coded("MODEL_CHECKSUM", "source,v1"));
+    expect(readdirSync(join(folder, `run-${place}`))).toEqual([]);
   });
 
   test("a file that was changed is not read", async () => {

@@ -282,8 +282,12 @@ test("a file that was changed since its study was planned is refused", async () 
   const sha256 = createHash("sha256").update(readFileSync(path)).digest("hex");
   const { facts } = await read(path);
   const planned = { ...facts, name: "x", file: "planned.pt", model: "m", sha256 };
-  await (await openPlannedLens(planned, path)).close();
+  const open = await openPlannedLens(planned, path);
+  await open.map(0);
   const content = readFileSync(path);
+  writeFileSync(path, Buffer.concat([content, Buffer.from("another's")]));
+  await expect(open.map(0)).rejects.toEqual(coded(/has changed since the study was planned/));
+  await open.close();
   content[content.length - 1] = 1;
   writeFileSync(path, content);
   await expect(openPlannedLens(planned, path)).rejects.toEqual(coded(/has changed since the study was planned/));

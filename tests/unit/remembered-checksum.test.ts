@@ -1,6 +1,15 @@
 /** Checksums are remembered as long as a file is the same file, by size, times and inode, and believed as long as their seal holds. */
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, renameSync, rmSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -85,6 +94,14 @@ test("a file that was planned is that file still, or is refused by name: it is l
     });
     rmSync(model);
     await expect(requirePlannedFile("a", file)).rejects.toMatchObject({ code: "MODEL_NOT_FOUND" });
+    // A file in the place of its folder.
+    mkdirSync(join(folder, "moved"));
+    await writeTinyModel(join(folder, "moved", "m.gguf"), { seed: 1 });
+    const moved = { path: join(folder, "moved", "m.gguf"), sha256: file.sha256 };
+    await requirePlannedFile("a", moved);
+    rmSync(join(folder, "moved"), { recursive: true });
+    writeFileSync(join(folder, "moved"), "");
+    await expect(requirePlannedFile("a", moved)).rejects.toMatchObject({ code: "MODEL_NOT_FOUND" });
   } finally {
     restore();
   }

@@ -10,6 +10,7 @@ import {
   rm,
   rmdir,
   truncate,
+  utimes,
   writeFile,
 } from "node:fs/promises";
 import { once } from "node:events";
@@ -26,6 +27,9 @@ import { canonicalJson, hashOf, makeFolder, readJson, readJsonLines, writeWhole 
 import { requirePlanOfUnits } from "../../src/cluster/shards.js";
 import { EventLog, RunFolder } from "../../src/run/folder.js";
 import { runLockHolder, takeRunLock } from "../../src/base/lock.js";
+import { InwardError } from "../../src/errors.js";
+import { inputsOf, runStage, withoutModels } from "../../src/run/run-stages.js";
+import type { Stage } from "../../src/run/stages.js";
 import { makePlan } from "../../src/study/make-plan.js";
 import { settledStudy } from "../helpers/settled-study.js";
 
@@ -87,6 +91,48 @@ describe("an answer shard", () => {
     await writeFile(path, content);
     await expect(AnswerShard.open(path, groups)).rejects.toThrow(code("STORE_CORRUPT"));
     expect(await readFile(path, "utf8")).toBe(content);
+  });
+
+  const changed = lines("abc").replace('"key":"b"', '"key":"x"');
+  test.each([
+    ["a line that was changed", (path: string) => writeFile(path, changed), lines("a")],
+    ["a file that was cut off", (path: string) => truncate(path, lines("ab").length), lines("a")],
+    ["a line of somebody else's", (path: string) => appendFile(path, "{}\n"), lines("abc")],
+    ["a file that was removed", (path: string) => rm(path), undefined],
+  ])("has no end with %s: what is as it was written stays", async (_, accident, left) => {
+    for (const isAtEnd of [false, true]) {
+      const path = join(folder, `changed-${isAtEnd}.jsonl`);
+      await writeFile(path, lines("a"));
+      const each = [..."abcd"].map((key) => [{ state: "m", key }]);
+      const shard = await AnswerShard.open(path, each);
+      for (const key of "bc") await shard.append([answer(key)]);
+      await accident(path);
+      const next = isAtEnd ? shard.close() : shard.append([answer("d")]);
+      await expect(next).rejects.toThrow(code("STORE_CORRUPT"));
+      expect(existsSync(path) ? await readFile(path, "utf8") : undefined).toBe(left);
+      if (!isAtEnd) await shard.close().catch(() => {});
+    }
+  });
+
+  test("another file in its place is left as it is", async () => {
+    const path = join(folder, "replaced.jsonl");
+    const shard = await AnswerShard.open(path, groups);
+    await shard.append([answer("a"), answer("b")]);
+    await writeFile(`${path}.new`, lines("xy"));
+    await rename(`${path}.new`, path);
+    await expect(shard.close()).rejects.toThrow(code("STORE_CORRUPT"));
+    expect(await readFile(path, "utf8")).toBe(lines("xy"));
+  });
+
+  test("one that was only touched goes on", async () => {
+    const path = join(folder, "touched.jsonl");
+    const shard = await AnswerShard.open(path, groups);
+    await shard.append([answer("a"), answer("b")]);
+    await utimes(path, 1, 1);
+    await shard.append([answer("c")]);
+    await utimes(path, 1, 1);
+    await shard.close();
+    expect(await readFile(path, "utf8")).toBe(lines("abc"));
   });
 });
 
@@ -290,6 +336,44 @@ describe("a run folder", () => {
     await rmdir(join(folder, "run.lock"));
     await writeFile(join(folder, "run.lock"), '{"pid":1}');
     await (await takeRunLock(folder)).release();
+  });
+
+  test.each<[string, string, (path: string) => Promise<void>]>([
+    ["changed", "STORE_CORRUPT", (path) => writeFile(path, JSON.stringify(plan("two")))],
+    ["removed", "STORE_INCOMPLETE", (path) => rm(path)],
+  ])("whose plan is %s stops the run: what it makes would stand beside another", async (_, expected, strike) => {
+    const run = await RunFolder.create(folder, plan("one"));
+    await writeFile(run.file("behaviors"), "rows\n");
+    await run.markDone(["behaviors"], { a: 1 });
+    await writeFile(run.file("plan"), JSON.stringify(plan("one")));
+    await run.requireInPlace();
+    await strike(run.file("plan"));
+    await expect(run.requireInPlace()).rejects.toThrow(code(expected));
+    await expect(run.markDone(["behaviors"], { a: 2 })).rejects.toThrow(code(expected));
+    await run.close();
+  });
+
+  test("in which a model was written over while a stage read it keeps nothing that it made", async () => {
+    const run = await RunFolder.create(folder, plan("one"));
+    let looks = 0;
+    const context = {
+      ...withoutModels(run, { add: () => {} }),
+      requireModels: async () => {
+        if (++looks === 2) throw new InwardError("MODEL_CHECKSUM", "another");
+      },
+    };
+    const stage: Stage = {
+      name: "noise floor",
+      kind: "measured",
+      writes: ["noiseFloor"],
+      reads: {},
+      run: () => writeFile(run.file("noiseFloor"), "{}\n"),
+    };
+    await expect(runStage(context, stage)).rejects.toThrow(code("MODEL_CHECKSUM"));
+    expect(existsSync(run.file("noiseFloor"))).toBe(false);
+    await runStage(context, stage);
+    expect(await run.isDone(["noiseFloor"], await inputsOf(run, stage))).toBe(true);
+    await run.close();
   });
 
   test("of another plan is refused", async () => {

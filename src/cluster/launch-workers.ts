@@ -22,7 +22,7 @@ import {
 import { stagesOf } from "../run/stages.js";
 import type { Plan } from "../study/plan.js";
 import { UnitMerger } from "./merge.js";
-import { hasUnits, writeSetUp } from "./shards.js";
+import { hasUnits, shardPath, writeSetUp } from "./shards.js";
 import type { UnitMethods } from "./unit-worker.js";
 import { type RunUnit, type UnitCut, unitsOfPlan } from "./units.js";
 
@@ -189,6 +189,8 @@ class Launcher {
   /** Units under way, by the number of their worker. */
   private readonly under = new Map<number, RunUnit>();
   private readonly progress = new Map<string, number>();
+  /** Units that workers have done, and whose shards were not put together yet. */
+  private readonly done = new Set<string>();
   private readonly queued = new Set<number>();
   /** The first error ends everything: what others have under way is kept as far as it is. */
   private failed: unknown;
@@ -240,7 +242,11 @@ class Launcher {
   private advancing: Promise<void> = Promise.resolve();
   private advance(): Promise<void> {
     this.advancing = this.advancing.then(async () => {
-      for (const unit of await this.merger.advance()) this.enqueue(unit);
+      for (const unit of await this.merger.advance()) {
+        this.done.delete(unit.id);
+        this.enqueue(unit);
+      }
+      for (const unit of this.merger.missing) this.doAgain(unit);
       for (const [at, cut] of this.merger.stages.entries()) {
         if (this.queued.has(at) || cut.units.length === 0 || !this.merger.isReady(cut)) continue;
         this.queued.add(at);
@@ -249,6 +255,24 @@ class Launcher {
       this.wakeAll();
     });
     return this.advancing;
+  }
+
+  /** A shard that was there is gone: nobody else is at its unit, and the run would wait for it for ever. @throws UNIT_FAILED */
+  private doAgain(unit: RunUnit): void {
+    if (!this.done.delete(unit.id)) return;
+    const count = this.count(unit);
+    const message = `its shard ${shardPath(this.run.path, unit.id)} was moved or removed before it was put together`;
+    this.events.add("unit_lost", { unit: unit.id, attempt: count, message });
+    if (count >= ATTEMPTS)
+      throw new InwardError("UNIT_FAILED", `${unit.id} (${unit.stage}) was done ${count} times: ${message}.`);
+    this.enqueue(unit);
+  }
+
+  /** @returns how often the unit has come to nothing */
+  private count({ id }: RunUnit): number {
+    const count = (this.attempts.get(id) ?? 0) + 1;
+    this.attempts.set(id, count);
+    return count;
   }
 
   private enqueue(unit: RunUnit): void {
@@ -296,6 +320,7 @@ class Launcher {
         try {
           process ??= await this.start(number);
           await this.doUnit(process, unit);
+          this.done.add(unit.id);
           model = unit.model;
           this.under.delete(number);
           await this.advance().catch((error) => this.fail(error));
@@ -376,8 +401,7 @@ class Launcher {
   private onFailure(unit: RunUnit, number: number, error: unknown): void {
     if (this.signal.aborted) return;
     const isDeath = error instanceof InwardError && (error.code === "UNIT_FAILED" || error.code === "ENGINE_CRASHED");
-    const count = (this.attempts.get(unit.id) ?? 0) + 1;
-    this.attempts.set(unit.id, count);
+    const count = this.count(unit);
     const message = error instanceof Error ? error.message : String(error);
     this.events.add("unit_ended", { unit: unit.id, attempt: count, worker: number + 1, message });
     if (isDeath && count < ATTEMPTS) {

@@ -84,6 +84,11 @@ export class UnitMerger {
     return this.stages[this.next];
   }
 
+  /** Units of that stage without a shard. */
+  get missing(): readonly RunUnit[] {
+    return this.waiting;
+  }
+
   told(): MergedUnits {
     const { current, merged, refused } = this;
     return {

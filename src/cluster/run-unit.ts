@@ -12,7 +12,7 @@ import { requirePlannedFile } from "../model/model-file.js";
 import { EventLog, type RunFile, RunFolder } from "../run/folder.js";
 import type { OnWorkProgress } from "../run/open-model.js";
 import { type OneModel, readManifest, type StageContext } from "../run/open-models.js";
-import { inputsOf, requireReads } from "../run/run-stages.js";
+import { inputsOf, requireReads, requireStillPlanned } from "../run/run-stages.js";
 import { openContext } from "../run/run-study.js";
 import type { Stage } from "../run/stages.js";
 import type { GivenReplies } from "../study/elsewhere.js";
@@ -21,6 +21,7 @@ import { statesOf } from "../study/states.js";
 import {
   UnitAttempt,
   attemptsOf,
+  hasUnits,
   type FoundAttempt,
   isOver,
   madeFromOf,
@@ -33,6 +34,7 @@ import {
   refuseShard,
   requirePlanOfUnits,
   type ShardRecord,
+  unitsGone,
   type UnitsSetUp,
 } from "./shards.js";
 import { type CutStage, cutStages, type RunUnit, stageKey } from "./units.js";
@@ -87,6 +89,8 @@ export class UnitSession {
 
   private async doInPlace(known: KnownUnit, options: UnitOptions): Promise<UnitOutcome> {
     this.run = await this.run.lookAgain();
+    // These units were there when this process began.
+    if (!hasUnits(this.run.path)) throw unitsGone(this.run.path);
     const { planHash } = await readSetUp(this.run.path);
     for (const hash of [planHash, hashOf(await readJson(this.run.file("plan")))]) {
       if (hash !== this.setUp.planHash) throw otherPlan(this.run.path);
@@ -232,6 +236,10 @@ export class UnitSession {
           groups = { from: asked.from, end: asked.from + asked.groups.length, asked: asked.from + kept };
         },
       });
+      const { kind, model } = unit;
+      if (kind !== "asked" && model !== undefined) {
+        await requireStillPlanned(run, stage.writes, () => this.check(model));
+      }
       this.open = open.take();
     } catch (error) {
       await open.close();

@@ -4,8 +4,8 @@
  */
 
 import { randomUUID } from "node:crypto";
-import { existsSync, lstatSync } from "node:fs";
-import { readdir, rename, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { lstat, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import {
@@ -94,6 +94,14 @@ export async function readSetUp(folder: string): Promise<UnitsSetUp> {
 export function requirePlanOfUnits(run: RunFolder, { planHash }: Pick<UnitsSetUp, "planHash">): void {
   if (planHash !== hashOf(run.plan)) throw otherPlan(run.path);
   requireOwnVersion(run);
+}
+
+/** While somebody works at them. */
+export function unitsGone(folder: string): InwardError {
+  return new InwardError(
+    "STORE_UNWRITABLE",
+    `${setUpPath(folder)} is not there any more: it was moved or removed while a unit was to be done.`,
+  );
 }
 
 export function otherPlan(folder: string): InwardError {
@@ -285,7 +293,10 @@ export function shardPath(folder: string, unit: string): string {
 /** @returns undefined where there is no shard @throws STORE_CORRUPT where it says nothing that a shard says */
 export async function readShard(folder: string, unit: string): Promise<ShardRecord | undefined> {
   const path = shardPath(folder, unit);
-  const found = lstatSync(path, { throwIfNoEntry: false });
+  const found = await lstat(path).catch((error) => {
+    if (error.code === "ENOENT") return undefined;
+    throw readError(error.code, path);
+  });
   if (found === undefined) return undefined;
   // Files are moved out of a shard: through a link they would be another run's.
   if (!found.isDirectory()) throw new InwardError("STORE_CORRUPT", `${path} is no folder of this run.`);

@@ -15,7 +15,7 @@ import {
   truncate,
   writeFile,
 } from "node:fs/promises";
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -157,6 +157,39 @@ describe.skipIf(!addon)("a run in units", () => {
     // Nobody makes a new one of the old name.
     expect(existsSync(out)).toBe(false);
     expect(workersOf(process.pid)).toEqual([]);
+  });
+
+  test("a shard that is removed before it is put together is made again, and what is waited for comes", async () => {
+    const out = join(folder, "lost");
+    const stage = join(out, "units", "02-object-level");
+    let struck = false;
+    await runWithWorkers(await planStudy("study.yaml", { out }), {
+      workers: 1,
+      cut: CUT,
+      onProgress: () => {
+        const shards = existsSync(stage) ? readdirSync(stage).filter((name) => name.endsWith(".done")) : [];
+        if (struck || shards.length !== 1) return;
+        struck = true;
+        rmSync(join(stage, shards[0] as string), { recursive: true });
+      },
+    });
+    expect(await results(out)).toEqual(await results(whole));
+    expect(await readFile(join(out, "events.jsonl"), "utf8")).toContain('"event":"unit_lost"');
+  });
+
+  test("units that are gone, or a file in a folder's place, are said by whoever is to do one", async () => {
+    const out = join(folder, "gone");
+    const { units } = await prepareUnits(await planStudy("study.yaml", { out }), CUT);
+    const unit = units[0]?.id as string;
+    const session = await UnitSession.of(out);
+    await writeFile(dirname(join(out, "units", unit)), "");
+    await expect(session.do(unit)).rejects.toMatchObject({ code: "STORE_UNWRITABLE" });
+    await rm(join(out, "units"), { recursive: true });
+    await expect(session.do(unit)).rejects.toMatchObject({
+      code: "STORE_UNWRITABLE",
+      message: expect.stringContaining("setup.json is not there any more"),
+    });
+    await session.close();
   });
 
   test("what was begun by one process, begun twice, torn, another's or claimed by the dead is gone on with or done again", async () => {

@@ -18,10 +18,18 @@ interface Piece {
   readonly digest: string;
 }
 
+/**
+ * Milliseconds from one reading to the next, where only times or numbers of the file system are others: over a network they may change with
+ * every write, and all would be read for each line. It is read at the end anyway.
+ */
+const READ_EVERY = 60_000;
+
 export class GrownFile {
   private readonly pieces: Piece[] = [];
   /** The file to the file system, when it was last as this process had written it. */
   private seen = "";
+  /** When all of it was last read, in milliseconds of a steady clock. */
+  private readAt = Number.NEGATIVE_INFINITY;
   /** A write has failed, perhaps in its middle: what stands there is cut off at the next opening. */
   private isTorn = false;
 
@@ -78,6 +86,7 @@ export class GrownFile {
       });
       // What was written in the same moment as the last piece is in no time stamp.
       this.seen = "";
+      this.readAt = Number.NEGATIVE_INFINITY;
       await this.requireOwn();
     } finally {
       await this.file.close();
@@ -95,6 +104,8 @@ export class GrownFile {
     }
     const seen = seenOf(found);
     if (seen === this.seen) return;
+    if (found.size === BigInt(this.end) && performance.now() - this.readAt < READ_EVERY) return;
+    this.readAt = performance.now();
     const sound = found.isFile() ? await this.soundBytes() : -1;
     // Touched, or given other rights.
     if (sound === this.end && found.size === BigInt(sound)) {

@@ -6,7 +6,7 @@
 import type { PlanEstimate, StageEstimate } from "../run/estimate/estimate.js";
 import { RunFolder, type RunFile } from "../run/folder.js";
 import type { StagePart } from "../run/open-models.js";
-import { filesRead, type Stage, stagesOf } from "../run/stages.js";
+import { filesRead, modelOfStage, type Stage, stagesOf } from "../run/stages.js";
 import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 
@@ -137,14 +137,6 @@ export function stageKey({ writes: [first] }: Pick<Stage, "writes">): string {
   const [, name] = (first as RunFile).split(/\/(.*)/s);
   const path = RunFolder.nameOf(first as RunFile);
   return name ? `${path.split("/")[0]}.${name}` : path.replace(/\.\w+$/, "");
-}
-
-function modelOfStage(plan: Plan, { kind, writes: [first] }: Stage): string | undefined {
-  const [, name] = (first as RunFile).split(/\/(.*)/s);
-  if (name === undefined) return undefined;
-  const state = statesOf(plan).of(name);
-  const model = kind === "trained" ? state.training?.base : state.model;
-  return model !== undefined && Object.hasOwn(plan.models, model) ? model : undefined;
 }
 
 // What a unit takes, from what a dry run has estimated.

@@ -28,8 +28,8 @@ export interface StageContext {
   readonly closeModel: () => Promise<void>;
   /** The file of a model of the plan. */
   readonly modelPath: (model: string) => string;
-  /** Before a stage opens models by their paths: each is the plan's still. Absent where none is opened. @throws MODEL_CHECKSUM, MODEL_NOT_FOUND */
-  readonly requireModels?: () => Promise<void>;
+  /** Around a stage that opens models by their paths: each, or one alone, is the plan's still. Absent where none is opened. @throws MODEL_CHECKSUM, MODEL_NOT_FOUND */
+  readonly requireModels?: (only?: string) => Promise<void>;
   /** The GGUF of the adapter that a model of the plan wears from the start; absent, and undefined, where none does. */
   readonly wornBy?: (model: string) => string | undefined;
   /** The file of a lens of the plan; absent where nothing but a run's own lenses reads. */

@@ -2,12 +2,14 @@
 
 import { rm } from "node:fs/promises";
 import { hashOf } from "../base/files.js";
+import { InwardError } from "../errors.js";
 import type { RunFile, RunFolder } from "./folder.js";
 import type { StageContext } from "./open-models.js";
 import {
   filesRead,
   isJudged,
   isFileList,
+  modelOfStage,
   type Reads,
   REPORTING,
   type SCORING,
@@ -117,7 +119,10 @@ async function runInPlace(context: StageContext, stage: Stage): Promise<void> {
   await run.unmark(writes);
   events.add("stage_begun", { stage: name, questions });
   await stage.run(context, { stage: name, reads: files, outdate: () => removeOutdated(run, stage) });
-  if (opensByPath) await requireStillPlanned(run, writes, async () => context.requireModels?.());
+  if (opensByPath) {
+    const model = modelOfStage(run.plan, stage);
+    await requireStillPlanned(run, writes, async () => context.requireModels?.(model));
+  }
   await run.markDone(writes, inputs, beside);
   events.add("stage_done", { stage: name });
 }
@@ -133,6 +138,8 @@ export async function requireStillPlanned(
   require: () => Promise<void>,
 ): Promise<void> {
   await require().catch(async (error) => {
+    // One that is not there, or cannot be read now, says nothing of what was read before.
+    if (!(error instanceof InwardError) || error.code !== "MODEL_CHECKSUM") throw error;
     for (const file of writes) await rm(run.file(file), { force: true });
     throw error;
   });

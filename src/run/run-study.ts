@@ -300,8 +300,9 @@ export function openContext(
     closeModel: () => open.close(),
     ...(answers ? { answers } : {}),
     modelPath,
-    requireModels: async () => {
-      for (const [name, file] of Object.entries(models)) await requirePlannedFile(name, file);
+    requireModels: async (only) => {
+      const all = Object.entries(models).filter(([name]) => only === undefined || name === only);
+      for (const [name, file] of all) await requirePlannedFile(name, file);
     },
     wornBy,
     lensPath: (lens) => lensPaths[lens] as string,

@@ -493,3 +493,12 @@ function upTo(file: RunFile): Selection {
       .reverse();
   };
 }
+
+/** @returns name in the plan of the one model that a stage opens; undefined where there are several, or none */
+export function modelOfStage(plan: Plan, { kind, writes: [first] }: Stage): string | undefined {
+  const [, name] = (first as RunFile).split(/\/(.*)/s);
+  if (name === undefined) return undefined;
+  const state = statesOf(plan).of(name);
+  const model = kind === "trained" ? state.training?.base : state.model;
+  return model !== undefined && Object.hasOwn(plan.models, model) ? model : undefined;
+}

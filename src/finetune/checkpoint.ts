@@ -5,11 +5,11 @@
 
 import type { TrainingSettings } from "../study/study.js";
 import { createHash, type Hash } from "node:crypto";
-import { type FileHandle, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import type { NativeState } from "../../native/index.js";
-import { canonicalJson, makeFolder, writeError } from "../base/files.js";
+import { canonicalJson, writeError } from "../base/files.js";
 import { decodeUtf8, isRecord, parseStrictJson } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import type { LossPoint, ValidationPoint } from "./adapter/card.js";
@@ -69,7 +69,10 @@ export async function writeCheckpoint(folder: string, checkpoint: TrainingCheckp
   const hash = createHash("sha256");
   for (const part of parts) hash.update(part);
   try {
-    makeFolder(folder);
+    // Its own folder alone, where somebody removed that: what was trained is still in memory. One above it that is gone was moved away.
+    await mkdir(folder).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "EEXIST") throw error;
+    });
     const file = await open(partial, "w");
     try {
       for (const part of [...parts, hash.digest()]) await file.writeFile(part);

@@ -1,6 +1,7 @@
 /** The training loop on the real addon and a tiny model: losses, layouts, resumption bit for bit, and what is refused. */
 import type { TrainingSettings } from "../../src/study/study.js";
 import { execFileSync } from "node:child_process";
+import { renameSync, rmSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -233,6 +234,24 @@ describe("what goes wrong on the way", () => {
     };
     await expect(trainAdapter(request("wild", { settings: wild }))).rejects.toMatchObject({ code: "TRAIN_NOT_FINITE" });
     expect((await readdir(folder)).filter((name) => name.startsWith("wild"))).toEqual(["wild.checkpoint"]);
+  });
+
+  test("a checkpoint's folder that is removed is made again; one above it is not", async () => {
+    let struck = 0;
+    const onProgress = ({ step }: { readonly step: number }) => {
+      if (step === 3 && struck++ === 0) rmSync(join(folder, "bare.checkpoint"), { recursive: true });
+    };
+    expect(await trainAdapter(request("bare", { onProgress }))).toEqual(whole);
+    expect((await readdir(folder)).filter((name) => /^bare.*checkpoint/.test(name))).toEqual([]);
+    const inside = join(folder, "inside");
+    await mkdir(inside);
+    const moved = trainAdapter(
+      request("inside/moved", {
+        onProgress: ({ step }) => step === 3 && renameSync(inside, join(folder, "aside")),
+      }),
+    );
+    await expect(moved).rejects.toMatchObject({ code: "STORE_UNWRITABLE" });
+    expect(await readdir(folder)).not.toContain("inside");
   });
 
   test("a worker that is killed is TRAIN_CRASHED, and the same training goes on", async () => {

@@ -75,8 +75,8 @@ export function machineLimit(error: unknown): InwardError | undefined {
   return new InwardError("MACHINE_LIMIT", `${error.message}: ${why}.`, { cause: error });
 }
 
-/** Folders that this process works in, and how often it has taken each. */
-const worked = new Map<string, number>();
+/** Folders that this process works in, one for each call that has not ended. */
+const kept = new Set<{ readonly path: string }>();
 
 /**
  * From now on `makeFolder` does not make this folder: when it is moved away while somebody works in it, what is written later would stand
@@ -84,14 +84,10 @@ const worked = new Map<string, number>();
  * @returns ends that
  */
 export function keepInPlace(folder: string): () => void {
-  const path = resolve(folder);
-  worked.set(path, (worked.get(path) ?? 0) + 1);
-  let ended = false;
+  const own = { path: resolve(folder) };
+  kept.add(own);
   return () => {
-    const count = (worked.get(path) ?? 0) - (ended ? 0 : 1);
-    ended = true;
-    if (count > 0) worked.set(path, count);
-    else worked.delete(path);
+    kept.delete(own);
   };
 }
 
@@ -114,8 +110,8 @@ export function makeFolder(path: string, mode?: number): void {
   let above = resolve(path);
   try {
     for (; statSync(above, { throwIfNoEntry: false }) === undefined; above = dirname(above)) missing.unshift(above);
-    const moved = missing.find((folder) => worked.has(folder));
-    if (moved !== undefined) throw movedAway(moved);
+    const moved = [...kept].find((folder) => missing.includes(folder.path));
+    if (moved !== undefined) throw movedAway(moved.path);
     if (!statSync(above).isDirectory()) throw Object.assign(new Error(`${above} is no folder`), { code: "ENOTDIR" });
     for (const folder of missing) makeOne(folder, mode);
   } catch (error) {
@@ -126,7 +122,8 @@ export function makeFolder(path: string, mode?: number): void {
   }
 }
 
-function makeOne(folder: string, mode: number | undefined): void {
+/** A folder in one that is there. @throws what the file system says */
+export function makeOne(folder: string, mode?: number): void {
   try {
     mkdirSync(folder, mode === undefined ? {} : { mode });
   } catch (error) {

@@ -8,7 +8,7 @@ import { constants, existsSync } from "node:fs";
 import { type FileHandle, lstat, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { InwardError } from "../errors.js";
-import { APPENDING, readError, seenOf, writeError } from "./files.js";
+import { APPENDING, movedAway, readError, seenOf, writeError } from "./files.js";
 import { NO_LINK } from "./untrusted.js";
 
 /** What was found there, line by line, or appended in one call. */
@@ -99,7 +99,7 @@ export class GrownFile {
       throw readError(error.code, this.path);
     });
     if (found === undefined) {
-      if (!existsSync(dirname(this.path))) throw writeError({ code: "ENOENT" }, this.path);
+      if (!existsSync(dirname(this.path))) throw movedAway(dirname(this.path));
       throw this.changed("it was removed. What stood in it is made again by the same command.");
     }
     const seen = seenOf(found);

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { InwardError } from "../errors.js";
-import { movedAway, keepInPlace, writeError } from "./files.js";
+import { keepInPlace, movedAway, writeError } from "./files.js";
 import { readPlainFile } from "./untrusted.js";
 
 const holderSchema = z.strictObject({

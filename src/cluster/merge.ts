@@ -105,33 +105,35 @@ export class UnitMerger {
    * @returns units whose shards were refused: they are to be done again
    */
   async advance(): Promise<RunUnit[]> {
-    return this.run.inPlace(() => this.advanceInPlace());
+    for (; ; this.next++) {
+      const again = await this.run.inPlace(() => this.finishCurrent());
+      if (again !== undefined) return again;
+    }
   }
 
-  private async advanceInPlace(): Promise<RunUnit[]> {
-    for (; ; this.next++) {
-      await this.run.requireInPlace();
-      const { current } = this;
-      this.waiting = [];
-      if (current === undefined) return [];
-      const { stage, units } = current;
-      const inputs = await inputsOf(this.run, stage);
-      const isDone = await this.run.isDone(stage.writes, inputs);
-      if (units.length === 0) {
-        await runStage({ ...withoutModels(this.run, this.events), onProgress: this.onProgress }, stage);
-      } else if (!isDone) {
-        const names = new Set(await namesOfStage(this.run.path, stageKey(stage)));
-        this.waiting = units.filter(({ id }) => !names.has(`${id.split("/")[1]}.done`));
-        if (this.waiting.length > 0) return [];
-        const bad = await this.put(current, inputs);
-        if (bad.length > 0) {
-          this.waiting = bad;
-          return bad;
-        }
+  /** @returns undefined where the stage is done; else as `advance` */
+  private async finishCurrent(): Promise<RunUnit[] | undefined> {
+    const { current } = this;
+    this.waiting = [];
+    if (current === undefined) return [];
+    const { stage, units } = current;
+    const inputs = await inputsOf(this.run, stage);
+    const isDone = await this.run.isDone(stage.writes, inputs);
+    if (units.length === 0) {
+      await runStage({ ...withoutModels(this.run, this.events), onProgress: this.onProgress }, stage);
+    } else if (!isDone) {
+      const names = new Set(await namesOfStage(this.run.path, stageKey(stage)));
+      this.waiting = units.filter(({ id }) => !names.has(`${id.split("/")[1]}.done`));
+      if (this.waiting.length > 0) return [];
+      const bad = await this.put(current, inputs);
+      if (bad.length > 0) {
+        this.waiting = bad;
+        return bad;
       }
-      if (units.length > 0) await this.clear(stageKey(stage));
-      if (!isDone) this.merged.push(stage.name);
     }
+    if (units.length > 0) await this.clear(stageKey(stage));
+    if (!isDone) this.merged.push(stage.name);
+    return undefined;
   }
 
   private async clear(key: string): Promise<void> {

@@ -8,11 +8,10 @@ import type { Placed } from "../ask/groups.js";
 import { APPENDING, hashOf, keepInPlace, makeFolder, readJson, readJsonLines, writeError } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import { adapterFiles } from "../finetune/adapter/adapter.js";
-import { requirePlannedFile } from "../model/model-file.js";
 import { EventLog, type RunFile, RunFolder } from "../run/folder.js";
 import type { OnWorkProgress } from "../run/open-model.js";
 import { type OneModel, readManifest, type StageContext } from "../run/open-models.js";
-import { inputsOf, requireReads, requireStillPlanned } from "../run/run-stages.js";
+import { inputsOf, requireReads, requireStageModels } from "../run/run-stages.js";
 import { openContext } from "../run/run-study.js";
 import type { Stage } from "../run/stages.js";
 import type { GivenReplies } from "../study/elsewhere.js";
@@ -221,7 +220,7 @@ export class UnitSession {
         },
       },
     );
-    if (unit.kind !== "asked" && unit.model !== undefined) await this.check(unit.model);
+    if (unit.kind !== "asked") await context.requireModels?.(unit.model);
     let groups: ShardRecord["groups"];
     try {
       await stage.ready?.(context);
@@ -236,10 +235,7 @@ export class UnitSession {
           groups = { from: asked.from, end: asked.from + asked.groups.length, asked: asked.from + kept };
         },
       });
-      const { kind, model } = unit;
-      if (kind !== "asked" && model !== undefined) {
-        await requireStillPlanned(run, stage.writes, () => this.check(model));
-      }
+      await requireStageModels(context, stage);
       this.open = open.take();
     } catch (error) {
       await open.close();
@@ -294,11 +290,6 @@ export class UnitSession {
     await copyBytes(path, own, start, ends[last - 1] as number);
     await attempt.keep(last - before);
     return counted(last - before);
-  }
-
-  private async check(name: string): Promise<void> {
-    const file = this.models[name];
-    if (file) await requirePlannedFile(name, file);
   }
 }
 

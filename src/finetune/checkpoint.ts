@@ -5,11 +5,11 @@
 
 import type { TrainingSettings } from "../study/study.js";
 import { createHash, type Hash } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import type { NativeState } from "../../native/index.js";
-import { canonicalJson, writeError } from "../base/files.js";
+import { canonicalJson, makeOne, writeError } from "../base/files.js";
 import { decodeUtf8, isRecord, parseStrictJson } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import type { LossPoint, ValidationPoint } from "./adapter/card.js";
@@ -70,9 +70,7 @@ export async function writeCheckpoint(folder: string, checkpoint: TrainingCheckp
   for (const part of parts) hash.update(part);
   try {
     // Its own folder alone, where somebody removed that: what was trained is still in memory. One above it that is gone was moved away.
-    await mkdir(folder).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "EEXIST") throw error;
-    });
+    makeOne(folder);
     const file = await open(partial, "w");
     try {
       for (const part of [...parts, hash.digest()]) await file.writeFile(part);

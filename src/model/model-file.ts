@@ -12,6 +12,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
+import { rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
@@ -143,6 +144,20 @@ export async function requirePlannedFile(
     "MODEL_CHECKSUM",
     `${path} has sha256 ${sha256}; ${model} had ${planned} when it was looked for.`,
   );
+}
+
+/**
+ * Proves it when something was made of a model, whose weights may be read from their file as long as the work goes on. Where the file is
+ * another by now, what was made goes: nobody knows from which moment, and the next call would take it for finished work. A file that is not
+ * there, or cannot be read now, says nothing of what was read before.
+ * @param require throws as requirePlannedFile @param made paths
+ */
+export async function requireStillPlanned(require: () => Promise<void>, made: readonly string[]): Promise<void> {
+  await require().catch(async (error) => {
+    if (!(error instanceof InwardError) || error.code !== "MODEL_CHECKSUM") throw error;
+    for (const path of made) await rm(path, { force: true });
+    throw error;
+  });
 }
 
 /** The hash from when the model's file, or all its files, were last read whole, unless one has changed since. */

@@ -2,7 +2,7 @@
 
 import { rm } from "node:fs/promises";
 import { hashOf } from "../base/files.js";
-import { InwardError } from "../errors.js";
+import { requireStillPlanned } from "../model/model-file.js";
 import type { RunFile, RunFolder } from "./folder.js";
 import type { StageContext } from "./open-models.js";
 import {
@@ -114,35 +114,28 @@ async function runInPlace(context: StageContext, stage: Stage): Promise<void> {
     return;
   }
   const files = await requireReads(run, stage);
-  const opensByPath = stage.kind === "measured" || stage.kind === "trained";
-  if (opensByPath) await context.requireModels?.();
+  if (opensByPath(stage)) await context.requireModels?.();
   await run.unmark(writes);
   events.add("stage_begun", { stage: name, questions });
   await stage.run(context, { stage: name, reads: files, outdate: () => removeOutdated(run, stage) });
-  if (opensByPath) {
-    const model = modelOfStage(run.plan, stage);
-    await requireStillPlanned(run, writes, async () => context.requireModels?.(model));
-  }
+  await requireStageModels(context, stage);
   await run.markDone(writes, inputs, beside);
   events.add("stage_done", { stage: name });
 }
 
-/**
- * Weights may be read from their file for as long as a stage works. What was made while the file was written over is nobody's: the next call
- * would take it for finished work.
- * @param require throws where a model is no more the plan's
- */
-export async function requireStillPlanned(
-  run: RunFolder,
-  writes: readonly RunFile[],
-  require: () => Promise<void>,
+/** After a stage that opens models by their paths: they are still the plan's. @throws as requireStillPlanned */
+export async function requireStageModels(
+  { run, requireModels }: Pick<StageContext, "run" | "requireModels">,
+  stage: Stage,
 ): Promise<void> {
-  await require().catch(async (error) => {
-    // One that is not there, or cannot be read now, says nothing of what was read before.
-    if (!(error instanceof InwardError) || error.code !== "MODEL_CHECKSUM") throw error;
-    for (const file of writes) await rm(run.file(file), { force: true });
-    throw error;
-  });
+  if (!opensByPath(stage)) return;
+  const model = modelOfStage(run.plan, stage);
+  const made = stage.writes.map((file) => run.file(file));
+  await requireStillPlanned(async () => requireModels?.(model), made);
+}
+
+function opensByPath({ kind }: Pick<Stage, "kind">): boolean {
+  return kind === "measured" || kind === "trained";
 }
 
 function hashesOf(run: RunFolder, what: Reads[string]): unknown {

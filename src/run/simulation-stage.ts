@@ -162,9 +162,9 @@ function movedItems(
   const { heldOut } = plan.tasks.find(({ definition }) => definition.name === task) ?? { heldOut: [] };
   const known = heldOut.flatMap(({ id }) => {
     const [before, after] = [origin, state].map((one) => strings.valueOf(one, task, id, property));
-    return before === undefined || after === undefined ? [] : [{ id, movedAway: before !== after }];
+    return before === undefined || after === undefined ? [] : [{ id, isMoved: before !== after }];
   });
   // Where the base was not asked, nobody can tell.
   if (known.length === 0) return undefined;
-  return new Set(known.flatMap(({ id, movedAway }) => (movedAway ? [id] : [])));
+  return new Set(known.flatMap(({ id, isMoved }) => (isMoved ? [id] : [])));
 }

@@ -1,6 +1,5 @@
 /** A LoRA adapter from chat JSONL in one call: the base found, the examples encoded, trained on, and the adapter's files written. */
 
-import { rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { z } from "zod";
 import { makeFolder, writeWhole } from "../base/files.js";
@@ -19,7 +18,7 @@ import { readGguf } from "../gguf/read-gguf.js";
 import type { EncodedExample } from "../model/language-model.js";
 import { gpuOf } from "../model/engines/settings.js";
 import { startEngine } from "../model/engines/start-engine.js";
-import { requirePlannedFile } from "../model/model-file.js";
+import { requirePlannedFile, requireStillPlanned } from "../model/model-file.js";
 import { findAddon } from "../model/native/addon.js";
 import { loadRegistry } from "../model/registry.js";
 import { resolveModel } from "../model/resolve-model.js";
@@ -155,12 +154,7 @@ export async function train(chat: string | readonly TrainingExample[], options: 
     onEvent,
     signal,
   });
-  await requirePlannedFile(file.source, file).catch(async (error) => {
-    // Nobody knows from which step on its base was another. One that is not there now says nothing of that.
-    if (!(error instanceof InwardError) || error.code !== "MODEL_CHECKSUM") throw error;
-    await Promise.all(Object.values(adapterFiles(out)).map((path) => rm(path, { force: true })));
-    throw error;
-  });
+  await requireStillPlanned(() => requirePlannedFile(file.source, file), Object.values(adapterFiles(out)));
   return { files: await writeBeside(card, file, options), card };
 }
 

@@ -260,11 +260,11 @@ function cellsByDrift(
   return states.flatMap(({ before: base, after }) => {
     const earlier = behaviorsOf(trials, base);
     if (earlier.size === 0) return [];
-    const accuracyWhere = (some: readonly Trial[], movedAway: boolean) => {
+    const accuracyWhere = (some: readonly Trial[], isMoved: boolean) => {
       const measure: TrialMeasure = (trial) => {
         const was = earlier.get(behaviorKey(trial));
         if (!was || !hasBehavior(was) || !hasBehavior(trial)) return undefined;
-        return (was.behavior.value !== trial.behavior.value) === movedAway ? accuracy(trial) : undefined;
+        return (was.behavior.value !== trial.behavior.value) === isMoved ? accuracy(trial) : undefined;
       };
       return estimateOver(some, { measure, range: PROPORTION, kind: "micro" }, strings, confidence);
     };
